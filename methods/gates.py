@@ -1,0 +1,55 @@
+"""Continuously relaxed Bernoulli gates (Tsayag and Lindenbaum, arXiv 2603.08914).
+
+One gate a weight, a Gaussian clamped to [0, 1] (the stochastic gates of Yamada et al., ICML 2020):
+
+    z = clamp(mu + eps, 0, 1),  eps ~ N(0, sigma^2);        loss + penalty * sum_i Phi(mu_i / sigma)
+
+where Phi(mu / sigma) = P(z > 0), so that the sum is the expected number of open gates. The hard mask is mu > 1/2, where
+a gate without its noise is more open than closed.
+
+With `penalty` set, this is the method as published: the sparsity follows from the penalty, and the noise stays. With
+`penalty` None, the asked sparsity is reached exactly, while the noise still acts. All gates are shifted alike,
+
+    z = clamp(mu - q + 1/2 + eps, 0, 1),   q = the quantile of mu at the current sparsity,
+
+which rises to the asked one over the first `ramp_until` of the budget; sigma falls to `sigma_end`, which hardens the
+gates. Gradients reach mu only where 0 < mu - q + 1/2 + eps < 1.
+
+The paper's abstract and the author's notes tell neither sigma, nor mu's start, nor the learning rate. `sigma` and
+`mu_init` are Yamada et al.'s; `lr`, `sigma_end` and `ramp_until` come from short runs on MNIST, not from equal tuning.
+"""
+
+from torch import Tensor
+
+from slt_bench.method import FrozenNetwork, keep_top, kth_smallest
+
+from ._gaussian import GaussianGates, GaussianSettings
+
+
+class Settings(GaussianSettings):
+    """Settings of `gates`."""
+
+
+class Gates(GaussianGates):
+    """Gaussian gates, with the published penalty or an exact sparsity."""
+
+    name, version, paper = "gates", 1, "arXiv 2603.08914"
+    sparsity_control, purity = "exact", "frozen"
+    Settings = Settings
+
+    def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
+        super().__init__(network, settings, sparsity, count=network.n)
+
+    def gates(self) -> Tensor:
+        """One gate a weight."""
+        return self.draw()
+
+    def mask(self) -> Tensor:
+        """Mu > 1/2 under a penalty; else the largest mu, as many as the asked sparsity leaves."""
+        if self.sparsity is None:
+            return self.mu.detach() > 0.5
+        return keep_top(self.mu, self.mu.numel() - round(self.sparsity * self.mu.numel()))
+
+    def threshold(self, sparsity: float) -> Tensor:
+        """The quantile of mu at that sparsity."""
+        return kth_smallest(self.mu, max(1, round(sparsity * self.mu.numel())))

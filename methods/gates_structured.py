@@ -1,0 +1,59 @@
+"""Structured relaxed Bernoulli gates: one gate a neuron or channel (Tsayag and Lindenbaum, arXiv 2603.08914).
+
+    h = g * act(W h_prev),  g = clamp(mu + eps, 0, 1),  eps ~ N(0, sigma^2);     loss + penalty * sum_units Phi(mu / sigma)
+
+A unit is one output of a layer: closing it removes its row of weights. Gating the row instead of the activation is the
+same for activations with act(c x) = c act(x), c >= 0, as ReLU. The last layer's units are the classes; they have no gates.
+
+With `penalty` None the asked sparsity, counted in weights, is approached while the noise acts, as in `gates`: all gates
+are shifted so that units holding that many weights lie below 1/2. A unit is never split, so the counted sparsity is the
+nearest that whole units allow, and at most what the gated layers hold. Open units keep all their weights: the columns
+that a closed unit leaves idle in the next layer are counted as kept.
+"""
+
+import torch
+from torch import Tensor
+
+from slt_bench.method import FrozenNetwork
+
+from ._gaussian import GaussianGates, GaussianSettings
+
+
+class Settings(GaussianSettings):
+    """Settings of `gates_structured`; each as in `gates`, for units."""
+
+
+class GatesStructured(GaussianGates):
+    """Gaussian gates over units."""
+
+    name, version, paper = "gates_structured", 1, "arXiv 2603.08914"
+    sparsity_control, purity = "approximate", "frozen"
+    Settings = Settings
+    fan_in: Tensor
+
+    def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
+        fan_in = [layer.fan_in for layer in network.layers[:-1] for _ in range(layer.shape[0])]
+        super().__init__(network, settings, sparsity, count=len(fan_in))
+        self.register_buffer("fan_in", torch.tensor(fan_in, device=network.device))  # (units,) weights in each row
+
+    def gates(self) -> Tensor:
+        """The units' gates, each repeated over its row of weights."""
+        return self._over_weights(self.draw())
+
+    def mask(self) -> Tensor:
+        """The rows of the units with mu > 1/2 under a penalty; else of those above the asked sparsity's threshold."""
+        threshold = self.mu.new_tensor(0.5) if self.sparsity is None else self.threshold(self.sparsity)
+        return self._over_weights((self.mu.detach() > threshold).float()) > 0
+
+    def threshold(self, sparsity: float) -> Tensor:
+        """The mu up to which units must close for the counted sparsity to be the nearest to the asked one."""
+        ordered, order = self.mu.detach().sort()
+        closed = self.fan_in[order].cumsum(0)  # weights closed after each unit
+        nearest = (closed - sparsity * self.network.n).abs().argmin()
+        close_none = sparsity * self.network.n < closed[0] / 2
+        return torch.where(close_none, ordered[0] - 1, ordered[nearest])
+
+    def _over_weights(self, units: Tensor) -> Tensor:
+        last = self.network.sizes[-1]
+        rows = units.repeat_interleave(self.fan_in, output_size=self.network.n - last)
+        return torch.cat([rows, rows.new_ones(last)])

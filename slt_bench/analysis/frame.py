@@ -1,0 +1,87 @@
+"""Records as a DataFrame, a row a record."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from slt_bench.records import Record
+
+CELL = ["label", "arch", "dataset", "init"]
+METRICS = (
+    "test_accuracy",
+    "validation_accuracy",
+    "relaxed_accuracy",
+    "binarisation_gap",
+    "sparsity",
+    "fractional",
+    "shuffled_accuracy",
+    "redrawn_accuracy",
+)
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Records sorted by what a comparison may do with them: compare them, or only tell of them."""
+
+    compared: list[Record]
+    left_out: dict[str, str]
+
+
+def comparable(records: Iterable[Record]) -> Sorted:
+    """Leave out, with the reason: smoke records, records of older versions of a method, and those that failed."""
+    listed = list(records)
+    newest: dict[str, int] = {}
+    for record in listed:
+        newest[record.job.method] = max(newest.get(record.job.method, 0), record.method_version)
+    kept: list[Record] = []
+    left_out: dict[str, str] = {}
+    for record in listed:
+        if record.job.smoke:
+            left_out[record.job.folder] = "a smoke run"
+        elif record.method_version < newest[record.job.method]:
+            left_out[record.job.folder] = f"stale: version {record.method_version} of {record.job.method}"
+        elif record.status == "failed":
+            left_out[record.job.folder] = f"failed: {record.reason}"
+        else:
+            kept.append(record)
+    return Sorted(kept, left_out)
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """A row a record.
+
+    Columns: id, label, method, purity, arch, dataset, init, rescale, asked_sparsity (NaN where the method decides),
+    seed, epochs, status, n, seconds, peak_memory_mb, hardware, and the metrics as fractions in [0, 1]; a metric that was
+    not measured is NaN, and so are all metrics of a record that is not "done".
+    """
+    rows = []
+    for record in records:
+        job = record.job
+        done = record.status == "done"
+        metrics = {name: record.metrics.get(name) if done else None for name in METRICS}
+        rows.append(
+            {
+                "id": record.id,
+                "label": job.label,
+                "method": job.method,
+                "purity": record.purity,
+                "arch": job.arch,
+                "dataset": job.dataset,
+                "init": job.init,
+                "rescale": job.rescale,
+                "asked_sparsity": job.sparsity,
+                "seed": job.seed,
+                "epochs": job.budget.epochs,
+                "status": record.status,
+                "n": record.n,
+                "seconds": record.seconds.get("total"),
+                "peak_memory_mb": record.peak_memory_mb,
+                "hardware": record.provenance.get("hardware", ""),
+                **metrics,
+            }
+        )
+    columns = list(rows[0]) if rows else [*CELL, "asked_sparsity", "seed", "status", "purity", *METRICS]
+    table = pd.DataFrame(rows, columns=columns)
+    numbers = ["asked_sparsity", *METRICS, *(name for name in ("seconds", "peak_memory_mb") if name in columns)]
+    return table.astype(dict.fromkeys(numbers, "float64"))

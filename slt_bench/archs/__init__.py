@@ -1,0 +1,88 @@
+"""Architectures: named recipes for networks. Nothing heavy loads before one is built.
+
+Every recipe is a function `(shape, classes) -> nn.Module` for images of `shape` = (channels, height, width). The
+frozen network takes the module over: it decides every weight itself, so a recipe only says how layers are connected.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from slt_bench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Arch:
+    """A recipe, by the place of its function, so that it can be listed without loading torch."""
+
+    about: str
+    function: str  # "module:function" below slt_bench.archs
+    arguments: tuple[Any, ...] = ()
+    dataset: str = "cifar10"  # what `run` takes where no data set is named
+
+    def build(self, shape: Shape, classes: int) -> "nn.Module":
+        """A module for images of `shape`, with `classes` outputs."""
+        module, function = self.function.split(":")
+        maker: Callable[..., nn.Module] = getattr(import_module(f"slt_bench.archs.{module}"), function)
+        return maker(*self.arguments, shape, classes)
+
+
+ARCHS: dict[str, Arch] = {
+    "lenet300": Arch("LeNet-300-100: two hidden layers (LeCun et al. 1998)", "mlp:mlp", ((300, 100),), "mnist"),
+    **{
+        f"conv{depth}": Arch(
+            f"{depth} 3x3 convolutions, then three linear layers (Frankle and Carbin 2019)", "conv:conv", (depth,)
+        )
+        for depth in (2, 4, 6, 8)
+    },
+    "resnet20": Arch("the CIFAR ResNet of depth 20 (He et al. 2016)", "resnet:cifar_resnet", (20,)),
+    **{
+        f"resnet{depth}": Arch(f"torchvision's ResNet-{depth}", "resnet:torchvision_resnet", (f"resnet{depth}",))
+        for depth in (18, 34, 50)
+    },
+    "wrn50_2": Arch("torchvision's Wide-ResNet-50-2", "resnet:torchvision_resnet", ("wide_resnet50_2",)),
+    "wrn28_10": Arch("the CIFAR Wide-ResNet-28-10 (Zagoruyko and Komodakis 2016)", "wide_resnet:wrn", (28, 10)),
+    **{
+        f"vit_{size}": Arch(f"timm's ViT-{size}; patches of 4 up to 64 pixels, else 16", "transformer:vit", (size,))
+        for size in ("tiny", "small", "base")
+    },
+    "swin_t": Arch("timm's Swin-T; patches of 2 and windows of 4 up to 64 pixels, else 4 and 7", "transformer:swin_t"),
+}
+
+FAMILIES = "wrn<depth>_<width>, as wrn16_8 (depth 6n+4), and timm:<name of any timm model>"
+
+
+def find(name: str) -> Arch:
+    """The recipe of that name.
+
+    Raises:
+        UserError: There is none.
+    """
+    if name in ARCHS:
+        return ARCHS[name]
+    if found := re.fullmatch(r"wrn([1-9]\d{0,3})_([1-9]\d{0,3})", name):
+        depth, width = int(found[1]), int(found[2])
+        if depth < 10 or (depth - 4) % 6:
+            raise UserError(f"'{name}' has depth {depth}; a Wide-ResNet has 6n+4 layers: 10, 16, 22, 28, 34, 40, ...")
+        return Arch(f"the CIFAR Wide-ResNet-{depth}-{width}", "wide_resnet:wrn", (depth, width))
+    if name.startswith("timm:"):
+        return Arch(f"timm's {name[5:]}", "transformer:from_timm", (name[5:],))
+    raise unknown("architecture", name, ARCHS, f"Also: {FAMILIES}.")
+
+
+def is_known(name: str) -> bool:
+    """Whether `find` knows the name; a name of the right form that cannot be built raises its reason."""
+    try:
+        find(name)
+    except UserError:
+        if re.fullmatch(r"wrn\d+_\d+", name):
+            raise
+        return False
+    return True

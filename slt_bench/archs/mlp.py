@@ -1,0 +1,14 @@
+"""Fully connected networks."""
+
+from itertools import pairwise
+
+from torch import nn
+
+from slt_bench.archs import Shape
+
+
+def mlp(widths: tuple[int, ...], shape: Shape, classes: int) -> nn.Module:
+    """A chain of linear layers without biases, ReLU between them; images are flattened."""
+    sizes = (shape[0] * shape[1] * shape[2], *widths)
+    hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair, bias=False), nn.ReLU())]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(sizes[-1], classes, bias=False))

@@ -1,0 +1,50 @@
+"""Vision transformers, and anything else that timm has."""
+
+import timm
+from torch import nn
+
+from slt_bench.archs import Shape
+from slt_bench.archs.resnet import SMALL_IMAGE
+from slt_bench.errors import unknown
+
+
+def vit(size: str, shape: Shape, classes: int) -> nn.Module:
+    """timm's ViT of that size ("tiny", "small", "base") for images of any shape."""
+    patch = 4 if max(shape[1:]) <= SMALL_IMAGE else 16
+    network = timm.create_model(
+        f"vit_{size}_patch16_224", num_classes=classes, in_chans=shape[0], img_size=shape[1:], patch_size=patch
+    )
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def swin_t(shape: Shape, classes: int) -> nn.Module:
+    """timm's Swin-T for images of any shape, without stochastic depth."""
+    patch, window = (2, 4) if max(shape[1:]) <= SMALL_IMAGE else (4, 7)
+    network = timm.create_model(
+        "swin_tiny_patch4_window7_224",
+        num_classes=classes,
+        in_chans=shape[0],
+        img_size=shape[1:],
+        patch_size=patch,
+        window_size=window,
+        drop_path_rate=0.0,
+    )
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def from_timm(name: str, shape: Shape, classes: int) -> nn.Module:
+    """timm's model `name`, told of the image size where it has to know it.
+
+    Raises:
+        UserError: timm has no such model.
+    """
+    if name.partition(".")[0] not in timm.list_models():
+        raise unknown("timm model", name, timm.list_models())
+    takes_size = timm.get_pretrained_cfg(name)
+    fixed = takes_size is not None and takes_size.fixed_input_size
+    extra = {"img_size": shape[1:]} if fixed else {}
+    network = timm.create_model(name, pretrained=False, num_classes=classes, in_chans=shape[0], **extra)
+    assert isinstance(network, nn.Module)
+    return network

@@ -1,0 +1,250 @@
+"""Benchmarks as TOML files, and the jobs that they stand for."""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from slt_bench import archs, data
+from slt_bench.errors import UserError, unknown
+from slt_bench.inits import Init
+from slt_bench.plugins import Registry, suite_folder
+from slt_bench.selection import check_sparsity, parse_seeds
+
+SMOKE_IMAGES = 8
+SMOKE_BATCH = 4
+
+
+class Model(BaseModel):
+    """Immutable, and unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Budget(Model):
+    """What every method of a benchmark gets alike."""
+
+    epochs: int | None = Field(
+        None, ge=1, description="passes over the training split; None: the data set's usual number"
+    )
+    batch_size: int = Field(128, ge=1)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    augment: bool = Field(True, description="crops and mirror images, where the data set has them")
+    precision: Literal["float32", "bf16"] = "float32"
+
+
+class Job(Model):
+    """One cell of a benchmark: everything that decides its result, as plain data.
+
+    `settings` and `budget` hold what differs from the defaults; `id` is a hash over that, so that a new option with a
+    default leaves old results valid, while a changed default must raise the method's version.
+    """
+
+    benchmark: str
+    label: str
+    method: str
+    settings: dict[str, Any]
+    arch: str
+    dataset: str
+    init: str
+    rescale: Literal["none", "density"]
+    sparsity: float | None
+    seed: int
+    budget: Budget
+    smoke: bool = False
+
+    @property
+    def id(self) -> str:
+        """Ten hexadecimal digits; the same for the same definition, wherever and under whatever label it runs."""
+        definition = self.model_dump(exclude={"benchmark", "label", "budget"})
+        definition["budget"] = self.budget.model_dump(exclude_defaults=True)
+        return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:10]
+
+    @property
+    def cell(self) -> tuple[str, str, str, str]:
+        """(label, arch, dataset, init): what curves are drawn of."""
+        return (self.label, self.arch, self.dataset, self.init)
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder, readable, and unique by its id."""
+        sparsity = "own" if self.sparsity is None else f"{self.sparsity:g}"
+        parts = (self.method, self.arch, self.dataset, f"s{sparsity}", f"seed{self.seed}", self.id)
+        return ("smoke-" if self.smoke else "") + re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
+
+
+class Entry(Model):
+    """A method in a benchmark; its key there is its label."""
+
+    method: str | None = Field(None, description="name of the method, where it is not the label")
+    settings: dict[str, Any] = Field(default_factory=dict)
+    sparsities: tuple[float, ...] | None = Field(None, description="in place of the benchmark's")
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _seeds(value: Any) -> Any:
+    return parse_seeds(value) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
+
+
+class Benchmark(Model):
+    """A named set of jobs: every method on every (architecture, data set, init, sparsity, seed)."""
+
+    name: str
+    title: str = ""
+    about: str = ""
+    methods: dict[str, Entry] = Field(min_length=1)
+    archs: Names
+    datasets: Names | None = Field(None, description="None: the one that each architecture is usually tried on")
+    inits: Names = ("signed_constant",)
+    rescale: Literal["none", "density"] = "density"
+    sparsities: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
+    budget: Budget = Budget()
+
+
+def benchmark_files() -> dict[str, Path]:
+    """The suite's own benchmarks, by name."""
+    return {file.stem: file for file in sorted(suite_folder("benchmarks").glob("*.toml"))}
+
+
+def load(name: str) -> Benchmark:
+    """The benchmark of that name, or in the TOML file at that path.
+
+    Raises:
+        UserError: There is none, or its file is not right; the message names key and value.
+    """
+    files = benchmark_files()
+    path = Path(name) if name.endswith(".toml") else files.get(name)
+    if path is None:
+        raise unknown("benchmark", name, files, "The path of a .toml file is right too.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"There is no benchmark file at {path}.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"The benchmark file {path} cannot be read: {error}.") from error
+    try:
+        return Benchmark.model_validate({"name": path.stem} | content)
+    except ValidationError as error:
+        raise explain(error, f"The benchmark file {path}", Benchmark) from error
+
+
+def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserError:
+    """The first thing that a pydantic model found wrong, as a sentence."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = model.model_fields if len(first["loc"]) == 1 else _fields_at(model, first["loc"][:-1])
+        return UserError(f"{what} has a key that it should not: {unknown('key', where.rpartition('.')[2], known)}")
+    value = "" if first["type"] == "missing" else f" It has {first['input']!r}."
+    return UserError(f"{what} is not right at '{where}': {first['msg'].removeprefix('Value error, ')}.{value}")
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> Iterable[str]:
+    inner = {"budget": Budget, "methods": Entry}.get(str(path[0]))
+    return (inner or model).model_fields
+
+
+def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> list[Job]:
+    """Every job of a benchmark, the first seed of everything first.
+
+    Args:
+        benchmark: What to run.
+        registry: Where its methods are.
+        smoke: Jobs of a few steps on a few images, which show only that everything runs.
+
+    Raises:
+        UserError: A name is unknown, a setting is wrong, or two jobs are the same.
+    """
+    entries = {label: _resolve(label, entry, registry) for label, entry in benchmark.methods.items()}
+    inits = [str(Init.parse(text)) for text in benchmark.inits]
+    grid = check_all(benchmark.sparsities)
+    found: dict[str, Job] = {}
+    for seed, arch, init, (label, entry) in product(benchmark.seeds, benchmark.archs, inits, entries.items()):
+        for dataset in benchmark.datasets or (archs.find(arch).dataset,):
+            method, settings, controls = entry
+            wanted = benchmark.methods[label].sparsities
+            sparsities = (grid if wanted is None else check_all(wanted)) if controls else (None,)
+            for sparsity in sparsities:
+                job = Job(
+                    benchmark=benchmark.name,
+                    label=label,
+                    method=method,
+                    settings=settings,
+                    arch=_known(arch),
+                    dataset=dataset,
+                    init=init,
+                    rescale=benchmark.rescale,
+                    sparsity=sparsity,
+                    seed=seed,
+                    budget=_budget(benchmark.budget, dataset, smoke=smoke),
+                    smoke=smoke,
+                )
+                if job.id in found:
+                    raise UserError(
+                        f"'{found[job.id].label}' and '{label}' of {benchmark.name} are the same: {job.folder}."
+                    )
+                found[job.id] = job
+    return list(found.values())
+
+
+def smoke_selection(benchmark: Benchmark, *, keep_grid: bool) -> Benchmark:
+    """The benchmark with one seed and one sparsity, enough to try every (method, architecture, data set)."""
+    if keep_grid:
+        return benchmark
+    entries = {label: entry.model_copy(update={"sparsities": None}) for label, entry in benchmark.methods.items()}
+    one = {"seeds": benchmark.seeds[:1], "sparsities": benchmark.sparsities[:1], "methods": entries}
+    return benchmark.model_copy(update=one)
+
+
+def check_all(sparsities: Sequence[float]) -> tuple[float, ...]:
+    """The sparsities themselves, each checked."""
+    return tuple(check_sparsity(value) for value in sparsities)
+
+
+def resolve_settings(method: str, given: dict[str, Any], registry: Registry) -> Any:
+    """A method's settings with everything that was not given at its default.
+
+    Raises:
+        UserError: The method is unknown, or a setting is unknown or wrong; the nearest names are offered.
+    """
+    model = registry.find(method).Settings
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "extra_forbidden":
+            raise unknown(f"setting of {method}", str(first["loc"][0]), model.model_fields) from error
+        raise explain(error, f"The settings of {method}", model) from error
+
+
+def _resolve(label: str, entry: Entry, registry: Registry) -> tuple[str, dict[str, Any], bool]:
+    method = entry.method or label
+    settings = resolve_settings(method, entry.settings, registry)
+    controls = registry.find(method).control(settings) != "none"
+    if not controls and entry.sparsities:
+        raise UserError(f"'{label}' is given sparsities, but {method} with these settings decides the sparsity itself.")
+    return method, settings.model_dump(mode="json", exclude_defaults=True), controls
+
+
+def _known(arch: str) -> str:
+    archs.find(arch)
+    return arch
+
+
+def _budget(budget: Budget, dataset: str, *, smoke: bool) -> Budget:
+    if smoke:
+        return budget.model_copy(update={"epochs": 1, "batch_size": SMOKE_BATCH})
+    return budget.model_copy(update={"epochs": budget.epochs or data.find(dataset).epochs})

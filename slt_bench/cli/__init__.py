@@ -1,0 +1,39 @@
+"""The command line: one small file a verb. Nothing heavy loads before a verb needs it."""
+
+import sys
+
+import typer
+
+from slt_bench.cli import data, list as list_, merge, plan, report, run, status, ticket
+from slt_bench.errors import UserError
+
+app = typer.Typer(
+    help="Compare methods that find strong lottery tickets: sparse, accurate subnetworks of random networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for verb, function in (
+    ("list", list_.list_),
+    ("plan", plan.plan),
+    ("run", run.run),
+    ("status", status.status),
+    ("report", report.report),
+    ("merge", merge.merge),
+):
+    app.command(verb)(function)
+app.add_typer(data.app, name="data")
+app.add_typer(ticket.app, name="ticket")
+
+
+def main() -> None:
+    """Run a command; an error of the user's is told in plain sentences, exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"slt_bench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("slt_bench: stopped. What has ended is kept; the same command goes on from there.", file=sys.stderr)
+        sys.exit(3)

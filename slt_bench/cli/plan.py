@@ -1,0 +1,14 @@
+"""`plan`: what a run would do."""
+
+from slt_bench.cli.options import Selection, select, takes_selection
+
+
+@takes_selection
+def plan(selection: Selection) -> None:
+    """Show what `run` with the same options would do, and what it will cost, without doing it."""
+    from slt_bench.cli.show_plan import show_plan
+    from slt_bench.plugins import load
+    from slt_bench.states import look
+
+    selected = select(selection)
+    show_plan(selected, look(selected.jobs, selected.folder, load()))

@@ -1,0 +1,40 @@
+"""What `plan` and `run --dry-run` print."""
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from slt_bench.cli.options import Selected
+from slt_bench.cost import Estimate, estimate
+from slt_bench.states import ORDER, Overview
+
+
+def show_plan(selected: Selected, overview: Overview) -> None:
+    """A row for each method, architecture and data set: its jobs by state; below it, what is to be run and its cost."""
+    states = [state for state in ORDER if state in overview.counts()]
+    table = Table("method", "arch", "data set", "init", "jobs", *states, box=box.SIMPLE_HEAD)
+    cells: dict[tuple[str, str, str, str], list[str]] = {}
+    for job in selected.jobs:
+        cells.setdefault(job.cell, []).append(overview.states[job.id])
+    for (label, arch, dataset, init), found in cells.items():
+        counts = [str(found.count(state) or "") for state in states]
+        table.add_row(*map(escape, (label, arch, dataset, init)), str(len(found)), *counts)
+    console = Console()
+    console.print(table)
+    todo = overview.in_state(selected.jobs, "missing", "dead")
+    console.print(
+        f"{selected.benchmark.name}: {len(selected.jobs)} jobs, {len(todo)} to run. {_cost(estimate(todo, overview.found))}"
+    )
+    for state, option in (("failed", "failed"), ("stale", "stale")):
+        if count := overview.counts().get(state):  # type: ignore[call-overload]
+            console.print(f"{count} {state}: run them again with --rerun {option}.")
+
+
+def _cost(cost: Estimate) -> str:
+    if not cost.known and not cost.unknown:
+        return ""
+    if not cost.known:
+        return "What they cost is not known before the first of their kind has run."
+    rest = f", and {cost.unknown} jobs of kinds that have not run yet" if cost.unknown else ""
+    return f"About {cost.seconds / 3600:.2g} hours for {cost.known} of them, by the records of {cost.hardware}{rest}."

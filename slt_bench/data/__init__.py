@@ -1,0 +1,12 @@
+"""Data sets as tensors on the device, with their splits; nothing heavy loads before one is read.
+
+    data = load("cifar10", root, device="cuda")
+    data.train.images        # (45000, 3, 32, 32) uint8, on the device
+
+A tenth of the training images is held out for validation, chosen by the data set's name alone, never by a seed.
+"""
+
+from slt_bench.data.catalogue import DATASETS, DatasetInfo, find
+from slt_bench.data.root import default_root
+
+__all__ = ["DATASETS", "DatasetInfo", "default_root", "find"]

@@ -1,0 +1,105 @@
+"""What the suite knows of each data set, and the official checksums of its unpacked files."""
+
+from dataclasses import dataclass, field
+
+from slt_bench.errors import unknown
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """A data set.
+
+    Attributes:
+        name: As typed on the command line.
+        about: One line.
+        shape: (channels, height, width) of an image.
+        classes: How many there are.
+        mean, std: Of the training pixels divided by 255, a number a channel.
+        epochs: The usual budget, where a benchmark names none.
+        flips: Whether mirrored images are augmentation; crops padded by `pad` pixels are, where `pad` > 0.
+        pad: Pixels of padding for random crops.
+        folder: Its folder in torchvision's layout below the data root; empty where nothing is read from disk.
+        md5: Official checksums of the unpacked files in that folder.
+    """
+
+    name: str
+    about: str
+    shape: tuple[int, int, int]
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    epochs: int = 20
+    flips: bool = False
+    pad: int = 0
+    folder: str = ""
+    md5: dict[str, str] = field(default_factory=dict)
+
+
+CIFAR10_BINARY_FOLDER = "cifar-10-batches-bin"
+CIFAR10_BINARY_MD5 = {  # the official binary release: a label byte and 3072 pixel bytes an image
+    "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+    "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
+}
+
+DATASETS = {
+    info.name: info
+    for info in (
+        DatasetInfo(
+            "digits", "8x8 handwritten digits that scikit-learn carries: needs no download", (1, 8, 8), 10, (0.2878,), (0.3540,),
+            epochs=60,
+        ),
+        DatasetInfo(
+            "mnist", "28x28 handwritten digits", (1, 28, 28), 10, (0.1307,), (0.3081,),
+            folder="MNIST/raw",
+            md5={
+                "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+                "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+                "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+                "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+            },
+        ),
+        DatasetInfo(
+            "fashion_mnist", "28x28 pictures of clothes", (1, 28, 28), 10, (0.2860,), (0.3530,),
+            folder="FashionMNIST/raw",
+            md5={
+                "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+                "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+                "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+                "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+            },
+        ),
+        DatasetInfo(
+            "cifar10", "32x32 colour photographs", (3, 32, 32), 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616),
+            epochs=100, flips=True, pad=4, folder="cifar-10-batches-py",
+            md5={
+                "data_batch_1": "c99cafc152244af753f735de768cd75f",
+                "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+                "data_batch_4": "634d18415352ddfa80567beed471001a",
+                "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+                "test_batch": "40351d587109b95175f43aff81a1287e",
+            },
+        ),
+        DatasetInfo(
+            "cifar100", "32x32 colour photographs in 100 classes", (3, 32, 32), 100,
+            (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762),
+            epochs=100, flips=True, pad=4, folder="cifar-100-python",
+            md5={"train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+        ),
+    )
+}  # fmt: skip
+
+
+def find(name: str) -> DatasetInfo:
+    """The data set of that name.
+
+    Raises:
+        UserError: There is none.
+    """
+    if name not in DATASETS:
+        raise unknown("data set", name, DATASETS)
+    return DATASETS[name]

@@ -1,0 +1,66 @@
+"""From uint8 images to batches: order, augmentation and normalisation on the device, a whole batch at a time."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slt_bench.data.catalogue import DatasetInfo
+from slt_bench.data.dataset import Split
+
+
+def normalise(images: Tensor, info: DatasetInfo) -> Tensor:
+    """(B, C, H, W) uint8 to float32 with the data set's mean 0 and deviation 1 a channel."""
+    mean = torch.tensor(info.mean, device=images.device).view(1, -1, 1, 1)
+    std = torch.tensor(info.std, device=images.device).view(1, -1, 1, 1)
+    return (images.float() - 255.0 * mean) / (255.0 * std)
+
+
+def augment(images: Tensor, info: DatasetInfo, generator: torch.Generator) -> Tensor:
+    """Random crops of the padded images and random mirror images, where the data set has them; shape unchanged.
+
+    Padding is black, as in He et al. (2016).
+    """
+    batch = len(images)
+    if info.pad:
+        offsets = torch.randint(2 * info.pad + 1, (2, batch), generator=generator, device=images.device)
+        images = _crop(functional.pad(images, (info.pad,) * 4), offsets, images.shape[-2:])
+    if info.flips:
+        mirrored = torch.rand(batch, generator=generator, device=images.device) < 0.5
+        images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
+    return images
+
+
+def _crop(padded: Tensor, offsets: Tensor, size: torch.Size) -> Tensor:
+    height, width = size
+    batch = torch.arange(len(padded), device=padded.device)[:, None, None]
+    rows = (offsets[0][:, None] + torch.arange(height, device=padded.device))[:, :, None]
+    columns = (offsets[1][:, None] + torch.arange(width, device=padded.device))[:, None, :]
+    return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2)
+
+
+def training_batches(
+    split: Split, info: DatasetInfo, batch_size: int, generator: torch.Generator, *, augmented: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch in a random order: normalised images and labels. The last, smaller batch is left out.
+
+    Each epoch draws its order and its augmentation from `generator`, on the images' device.
+    """
+    order = torch.randperm(len(split), generator=generator, device=split.labels.device)
+    for rows in order[: steps_per_epoch(len(split), batch_size) * batch_size].split(min(batch_size, len(split))):
+        images = split.images[rows]
+        if augmented:
+            images = augment(images, info, generator)
+        yield normalise(images, info), split.labels[rows]
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Whole batches among `count` images; at least one."""
+    return max(1, count // batch_size)
+
+
+def plain_batches(split: Split, info: DatasetInfo, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image in its order, normalised, with its label."""
+    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
+        yield normalise(images, info), labels

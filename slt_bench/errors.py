@@ -1,0 +1,31 @@
+"""What goes wrong and can be put right by the person at the keyboard."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something that the user can correct: one or two plain sentences, shown without a traceback, exit code 2."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
+    """The answer to a name that nobody knows: the nearest known ones, else all of them.
+
+    Args:
+        kind: What the name should have been, as in "method".
+        name: The name that was given.
+        known: The names that would have been right.
+        hint: A sentence to add, as in where more names can come from.
+
+    Returns:
+        The error, to be raised.
+    """
+    choices = sorted(known)
+    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    shown = ", ".join(choices[:30]) + (f", and {len(choices) - 30} more" if len(choices) > 30 else "")
+    offer = f"Did you mean {_either(near)}?" if near else f"Known: {shown or 'none'}."
+    return UserError(" ".join(part for part in (f"Unknown {kind} '{name}'.", offer, hint) if part))
+
+
+def _either(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,0 +1,82 @@
+"""Accuracies: of tickets read back from disk, and of what should be no ticket at all."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from slt_bench import streams
+from slt_bench.data.catalogue import DatasetInfo
+from slt_bench.data.dataset import Split
+from slt_bench.data.pipeline import plain_batches
+from slt_bench.frozen import FrozenNetwork
+from slt_bench.ticket import Ticket
+
+STATISTICS_IMAGES = 10_000  # training images over which normalisation statistics are measured
+REDRAWN_SEED_OFFSET = 1_000_003  # a redrawn network is that of a far-off seed
+
+
+@torch.no_grad()
+def accuracy(network: Callable[[Tensor], Tensor], split: Split, info: DatasetInfo) -> float:
+    """The fraction of images, in [0, 1], whose largest logit is their label's."""
+    device = split.labels.device
+    right = torch.zeros((), dtype=torch.int64, device=device)
+    for images, labels in plain_batches(split, info):
+        right += (network(images).argmax(1) == labels).sum()
+    return int(right) / len(split)
+
+
+def measure_statistics(network: FrozenNetwork, effective: Tensor, train: Split, info: DatasetInfo) -> None:
+    """Normalisation statistics of the network under `effective`, over the first training images, not augmented."""
+    batches: Iterator[Tensor] = (images for images, _ in plain_batches(train.first(STATISTICS_IMAGES), info))
+    network.measure_statistics(batches, effective)
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """Validation accuracies of what must not work: the mask shuffled within its layers; the weights redrawn."""
+
+    shuffled: float
+    redrawn: float
+
+    def survivors(self, classes: int) -> list[str]:
+        """The checks that left the accuracy well above chance: by as much again, or by 15 points."""
+        limit = 1 / classes + min(1 / classes, 0.15)
+        return [name for name in ("shuffled", "redrawn") if getattr(self, name) > limit]
+
+
+def sanity(ticket: Ticket, network: FrozenNetwork, train: Split, validation: Split, info: DatasetInfo) -> Sanity:
+    """Both sanity checks of a ticket (Frankle et al. 2021; Su et al. 2020), statistics measured anew for each.
+
+    Args:
+        ticket: A ticket whose weights are frozen.
+        network: Its frozen network, whose statistics are overwritten.
+        train: Images for the statistics.
+        validation: Images to score.
+        info: Of the data set.
+    """
+
+    def score(frozen: FrozenNetwork, mask: Tensor) -> float:
+        effective = frozen.effective(mask.to(frozen.device, torch.float32))
+        measure_statistics(frozen, effective, train, info)
+        return accuracy(lambda images: frozen(images, effective), validation, info)
+
+    redrawn = FrozenNetwork(
+        ticket.arch,
+        shape=ticket.shape,
+        classes=ticket.classes,
+        init=ticket.init,
+        seed=ticket.seed + REDRAWN_SEED_OFFSET,
+        rescale=ticket.rescale,
+        device=network.device,
+    )
+    shuffled = shuffle_within_layers(ticket.mask, network.sizes, ticket.seed)
+    return Sanity(score(network, shuffled), score(redrawn, ticket.mask))
+
+
+def shuffle_within_layers(mask: Tensor, sizes: list[int], seed: int) -> Tensor:
+    """The mask (N,) with each layer's part in a random order, so that only the layer densities remain."""
+    parts = mask.split(sizes)
+    orders = [streams.permutation(len(part), "slt_bench shuffle 1", seed, i) for i, part in enumerate(parts)]
+    return torch.cat([part[torch.from_numpy(order)] for part, order in zip(parts, orders, strict=True)])

@@ -1,0 +1,1 @@
+"""Running jobs: the worker that runs one, and the runners that bring jobs to workers."""

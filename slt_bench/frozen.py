@@ -1,0 +1,257 @@
+"""The frozen network: an architecture whose random weights never change, as a function of one flat vector.
+
+All maskable weights live in one vector of N numbers, so that a method is small whatever the architecture is:
+
+    network = FrozenNetwork("resnet18", shape=(3, 32, 32), classes=10, init="signed_constant", seed=0)
+    logits = network(images, network.effective(gates))      # gates: (N,) in [0, 1]
+
+Maskable is the weight of every linear and convolutional layer, first and last included. Fixed is everything else:
+biases are 0, normalisation layers have scale 1 and shift 0, position embeddings and class tokens keep random values.
+Normalisation statistics are measured (`measure_statistics`), never learned.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.conv import _ConvNd
+
+from slt_bench import archs, streams
+from slt_bench.archs import Shape
+from slt_bench.errors import UserError
+from slt_bench.inits import Init
+
+STREAM = "slt_bench weights 1"  # part of every stream's name; it rises if the weights ever have to change
+RESCALES = ("none", "density")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One maskable weight: where it lies in the flat vector."""
+
+    name: str
+    shape: tuple[int, ...]
+    fan_in: int
+    start: int
+
+    @property
+    def size(self) -> int:
+        """How many weights the layer has."""
+        return math.prod(self.shape)
+
+    @property
+    def slice(self) -> slice:
+        """The layer's place in a vector of N numbers."""
+        return slice(self.start, self.start + self.size)
+
+
+class FrozenNetwork(nn.Module):
+    """An architecture with fixed random weights; a function of the images and of the effective weights.
+
+    Args:
+        arch: Name of the architecture, as in `slt_bench.archs`.
+        shape: (channels, height, width) of the images.
+        classes: Number of outputs.
+        init: Distribution of the weights, as in `slt_bench.inits`.
+        seed: Chooses the weights. They depend on (arch, shape, classes, init, seed) alone, bit for bit.
+        rescale: "density" divides a layer's effective weights by the root of its own density; "none" does not.
+        device: Where the network lives. It is built there and does not move.
+
+    Attributes:
+        weights: (N,) float32, frozen.
+        layers: The layer table, in the order of the vector.
+
+    Raises:
+        UserError: A name is unknown, or the architecture cannot take images of that shape.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        arch: str,
+        *,
+        shape: Shape,
+        classes: int,
+        init: str = "signed_constant",
+        seed: int = 0,
+        rescale: str = "density",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        if rescale not in RESCALES:
+            raise UserError(f"Unknown rescale '{rescale}'. It is one of: {', '.join(RESCALES)}.")
+        self.arch, self.shape, self.classes, self.seed, self.rescale = arch, shape, classes, seed, rescale
+        self.init = str(Init.parse(init))
+        self.device = torch.device(device)
+        self.skeleton = _skeleton(arch, shape, classes)
+        self.layers = layer_table(self.skeleton)
+        self.sizes = [layer.size for layer in self.layers]
+        self._fix_everything_else()
+        self.register_buffer("weights", torch.from_numpy(self._draw()).to(self.device), persistent=False)
+        self._move_to_device()
+
+    def forward(self, x: Tensor, effective: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, *shape), with the vector `effective` (N,) in place of the weights."""
+        parts = zip(self.layers, effective.split(self.sizes), strict=True)
+        values = {layer.name: part.view(layer.shape) for layer, part in parts}
+        logits = functional_call(self.skeleton, values, (x,))
+        assert isinstance(logits, Tensor)
+        return logits
+
+    @property
+    def n(self) -> int:
+        """N, the number of maskable weights."""
+        return self.weights.numel()
+
+    def effective(self, gates: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The weights as the gates leave them: weights * gates, rescaled as the network says.
+
+        Args:
+            gates: (N,) in [0, 1], or a mask.
+            weights: (N,) in place of the frozen ones, for methods that change them.
+
+        Returns:
+            (N,), differentiable in `gates` and `weights`. Under `rescale="density"` a layer is divided by the root
+            of the mean of its squared gates, which for a mask is its density; no gradient flows through that number.
+        """
+        base = self.weights if weights is None else weights
+        if self.rescale == "density":
+            base = base * self.spread(self.densities(gates.detach()).rsqrt())
+        return base * gates
+
+    def densities(self, gates: Tensor) -> Tensor:
+        """(L,) the mean of the squared gates of each layer, at least 1 / its size; of a mask: its density."""
+        squares = gates if gates.dtype == torch.bool else gates.square()
+        means = [part.float().mean().clamp(min=1 / part.numel()) for part in squares.split(self.sizes)]
+        return torch.stack(means)
+
+    def spread(self, per_layer: Tensor) -> Tensor:
+        """(N,) a number a layer, (L,), repeated for each of its weights."""
+        sizes = torch.tensor(self.sizes, device=per_layer.device)
+        return per_layer.repeat_interleave(sizes, output_size=self.n)
+
+    def weight_hash(self) -> str:
+        """SHA-256 of every number that is frozen: the weights, and the embeddings that are fixed."""
+        digest = hashlib.sha256(self.weights.cpu().numpy().astype("<f4").tobytes())
+        masked = {layer.name for layer in self.layers}
+        for name, parameter in self.skeleton.named_parameters():
+            if name not in masked:
+                digest.update(parameter.detach().cpu().numpy().astype("<f4").tobytes())
+        return digest.hexdigest()
+
+    def statistics(self) -> dict[str, Tensor]:
+        """The normalisation statistics, by name; empty where an architecture has none."""
+        return {
+            name: buffer.clone()
+            for name, buffer in self.skeleton.named_buffers()
+            if name.endswith(("running_mean", "running_var"))
+        }
+
+    def load_statistics(self, statistics: Mapping[str, Tensor]) -> None:
+        """Put back what `statistics` gave.
+
+        Raises:
+            UserError: The names or shapes are not this network's.
+        """
+        own = {name: buffer for name, buffer in self.skeleton.named_buffers() if name in self.statistics()}
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in statistics.items()}:
+            raise UserError(f"The normalisation statistics are not those of {self.arch}.")
+        for name, buffer in own.items():
+            buffer.copy_(statistics[name])
+
+    @torch.no_grad()
+    def measure_statistics(self, batches: Iterable[Tensor], effective: Tensor) -> None:
+        """Set the normalisation statistics to their means over batches of images under the effective weights."""
+        norms = [module for module in self.skeleton.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
+        momenta = [module.momentum for module in norms]
+        for module in norms:
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean over the batches
+        self.train()
+        for images in batches if norms else ():
+            self(images, effective)
+        for module, momentum in zip(norms, momenta, strict=True):
+            module.momentum = momentum
+        self.eval()
+
+    def _draw(self) -> np.ndarray:
+        weights = np.empty(sum(self.sizes), dtype=np.float32)
+        init = Init.parse(self.init)
+        for layer in self.layers:
+            weights[layer.slice] = init.draw(layer.size, layer.fan_in, STREAM, self.arch, layer.name, init, self.seed)
+        return weights
+
+    def _fix_everything_else(self) -> None:
+        masked = {layer.name for layer in self.layers}
+        for name, parameter in self.skeleton.named_parameters():
+            parameter.requires_grad_(False)
+            if name in masked:
+                continue
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif parameter.ndim == 1 and name.endswith("weight"):
+                parameter.fill_(1.0)
+            elif parameter.unique().numel() > 1 or parameter.ndim > 1:
+                numbers = streams.normal(parameter.numel(), STREAM, self.arch, name, "embedding", self.seed)
+                parameter.copy_(torch.from_numpy(0.02 * numbers).view(parameter.shape))
+
+    def _move_to_device(self) -> None:
+        views = {layer.name: self.weights[layer.slice].view(layer.shape) for layer in self.layers}
+        for name, parameter in self.skeleton.named_parameters():
+            parameter.data = views[name] if name in views else parameter.data.to(self.device)
+        for module in self.skeleton.modules():
+            for key, buffer in module.named_buffers(recurse=False):
+                setattr(module, key, buffer.to(self.device))
+
+
+def layer_table(skeleton: nn.Module) -> tuple[Layer, ...]:
+    """The maskable weights of a module, in the order of its parameters: those of linear and convolutional layers."""
+    weights: set[int] = set()
+    for module in skeleton.modules():
+        if isinstance(module, nn.Linear | _ConvNd):
+            weights.add(id(module.weight))
+        if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
+            weights.add(id(module.in_proj_weight))
+    layers: list[Layer] = []
+    start = 0
+    for name, parameter in skeleton.named_parameters():
+        if id(parameter) in weights:
+            layers.append(Layer(name, tuple(parameter.shape), parameter[0].numel(), start))
+            start += parameter.numel()
+    return tuple(layers)
+
+
+def _skeleton(arch: str, shape: Shape, classes: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        return archs.find(arch).build(shape, classes)
+
+
+def check_shape(arch: str, shape: Shape, classes: int) -> int:
+    """N of the architecture for images of that shape, found without computing anything.
+
+    Raises:
+        UserError: The architecture cannot take such images, with its reason.
+    """
+    size = "x".join(map(str, shape))
+    try:
+        with torch.device("meta"):
+            skeleton = _skeleton(arch, shape, classes).eval()
+            logits = skeleton(torch.empty(2, *shape))
+    except UserError:
+        raise
+    except Exception as error:  # any layer may refuse, in its own words
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"The architecture '{arch}' cannot take images of {size} (channels x height x width): {reason}"
+        ) from error
+    if tuple(logits.shape) != (2, classes):
+        raise UserError(
+            f"The architecture '{arch}' gives outputs of shape {tuple(logits.shape)} where (2, {classes}) is needed."
+        )
+    return sum(layer.size for layer in layer_table(skeleton))

@@ -1,0 +1,62 @@
+"""Distributions of the frozen weights. Every one but `uniform` scales with a layer's fan-in as He et al. (2015) do."""
+
+from dataclasses import dataclass
+
+from slt_bench import streams
+from slt_bench.errors import UserError, unknown
+
+DEFAULT_RANGE = 0.1  # the `a` of `uniform`; the gates' paper draws from U[-a, a] and does not tell its a
+
+
+@dataclass(frozen=True)
+class Init:
+    """A distribution of weights.
+
+    Attributes:
+        name: "kaiming_normal" (N(0, 2 / fan_in)), "kaiming_uniform" (uniform with that variance), "signed_constant"
+            (plus or minus the root of 2 / fan_in: Ramanujan et al. 2020), or "uniform" (U[-a, a] in every layer).
+        limit: The a of "uniform"; None for the others.
+    """
+
+    name: str
+    limit: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Init":
+        """The distribution that a text like `signed_constant`, `uniform` or `uniform:0.05` names.
+
+        Raises:
+            UserError: There is no such distribution, or a is no positive number.
+        """
+        name, colon, number = text.partition(":")
+        if name not in INITS:
+            raise unknown("init", text, INITS)
+        if name != "uniform":
+            if colon:
+                raise UserError(
+                    f"The init '{name}' takes no number; '{text}' gives one. Only uniform does: uniform:0.1."
+                )
+            return cls(name)
+        try:
+            limit = float(number) if colon else DEFAULT_RANGE
+        except ValueError:
+            limit = float("nan")
+        if not 0 < limit < float("inf"):
+            raise UserError(f"The init '{text}' needs a positive number after the colon, as in uniform:0.1.")
+        return cls(name, limit)
+
+    def __str__(self) -> str:
+        return self.name if self.limit is None else f"{self.name}:{self.limit:g}"
+
+    def draw(self, count: int, fan_in: int, *key: object) -> streams.Floats:
+        """`count` weights of a layer with that fan-in, of the stream that `key` names."""
+        deviation = (2.0 / fan_in) ** 0.5
+        if self.name == "kaiming_normal":
+            return deviation * streams.normal(count, *key)
+        if self.name == "signed_constant":
+            return deviation * streams.signs(count, *key)
+        limit = self.limit or 3.0**0.5 * deviation
+        return limit * (2.0 * streams.uniform(count, *key) - 1.0)
+
+
+INITS = ("kaiming_normal", "kaiming_uniform", "signed_constant", "uniform")

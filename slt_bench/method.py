@@ -1,0 +1,195 @@
+"""The contract of a method, and the few tools that methods share.
+
+A method is one file with one `Method` subclass and one frozen settings class. It learns a mask over the flat vector of
+a frozen network; the suite owns data, budget, seeds, schedules, precision, timing, checkpoints and evaluation. A file in
+`methods/` imports this module, torch and pydantic, and nothing else of the suite.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from slt_bench.errors import UserError
+from slt_bench.frozen import FrozenNetwork
+from slt_bench.streams import derive_seed
+
+__all__ = [
+    "FrozenNetwork",
+    "Method",
+    "OptimizerSettings",
+    "Purity",
+    "Settings",
+    "SparsityControl",
+    "keep_top",
+    "kth_smallest",
+    "ramp",
+    "read_layer_densities",
+    "straight_through",
+]
+
+SparsityControl = Literal["exact", "approximate", "none"]
+Purity = Literal["frozen", "rescaled", "resampled", "signed", "trained"]
+
+
+class Settings(BaseModel):
+    """Base of a method's settings: immutable, and unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class OptimizerSettings(Settings):
+    """Settings of a method that takes gradient steps; `Method.optimizer` reads them. A method sets its own defaults."""
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class Method(nn.Module, ABC):
+    """A plug-in that learns a mask over a frozen network.
+
+    Args:
+        network: The frozen network; its `weights` (N,) and `layers` are all that a method needs to know.
+        settings: An instance of the class's own `Settings`.
+        sparsity: The fraction of weights to remove, in [0, 1); None where the settings decide it themselves.
+
+    Attributes:
+        name: As typed on the command line.
+        version: Rises whenever results change; records of another version are stale.
+        paper: Where the method comes from.
+        sparsity_control: Whether the mask has the asked sparsity exactly, approximately, or the method decides.
+        purity: What else is changed beside the mask; "frozen" is nothing.
+        generator: The method's own random numbers, on the network's device, seeded by the network's seed.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    paper: ClassVar[str]
+    sparsity_control: ClassVar[SparsityControl]
+    purity: ClassVar[Purity]
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
+        super().__init__()
+        self.__dict__["network"] = network  # not a submodule: nothing of it is the method's to train
+        self.settings = settings
+        self.sparsity = sparsity
+        self.generator = torch.Generator(network.device)
+        self.generator.manual_seed(derive_seed("method", self.name, network.seed))
+
+    network: FrozenNetwork
+
+    @classmethod
+    def control(cls, settings: Settings) -> SparsityControl:  # noqa: ARG003 - some methods' settings decide
+        """How the sparsity is controlled under these settings; the class's `sparsity_control` unless overridden."""
+        return cls.sparsity_control
+
+    @abstractmethod
+    def gates(self) -> Tensor:
+        """(N,) in [0, 1], differentiable: one draw while `self.training`, else the relaxed network's fixed gates."""
+
+    @abstractmethod
+    def mask(self) -> Tensor:
+        """(N,) bool, the answer: True keeps a weight."""
+
+    def penalty(self) -> Tensor:
+        """A scalar added to the loss; 0 unless overridden."""
+        return self.network.weights.new_zeros(())
+
+    def effective(self) -> Tensor:
+        """(N,) the weights under the gates. A method that changes weights overrides it."""
+        return self.network.effective(self.gates())
+
+    def changed_weights(self) -> Tensor | None:
+        """(N,) the weights that the ticket must carry because they are no longer the frozen ones; None for "frozen"."""
+        return None
+
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """What trains the method's parameters, by its `OptimizerSettings`; None where there is nothing to train."""
+        settings = self.settings
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if not parameters or not isinstance(settings, OptimizerSettings):
+            return None
+        if settings.optimizer == "adam":
+            return torch.optim.Adam(parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+        return torch.optim.SGD(
+            parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
+        )
+
+    def on_progress(self, fraction: float) -> None:  # noqa: B027 - an optional hook
+        """Called before every step with the part of the budget that is spent, from 0 up to (but not) 1; and with 1."""
+
+
+def keep_top(values: Tensor, count: int) -> Tensor:
+    """A mask of the `count` largest of a vector, found by selection in linear time; ties go to the lowest index.
+
+    Args:
+        values: (n,) numbers without NaN.
+        count: How many to keep; below 0 counts as 0, above n as n.
+
+    Returns:
+        (n,) bool with exactly `count` True. On CUDA nothing waits for the device.
+    """
+    values = values.detach()
+    removed = values.numel() - count
+    if removed <= 0 or count <= 0:
+        return torch.full_like(values, removed <= 0, dtype=torch.bool)
+    threshold = kth_smallest(values, removed)
+    mask = values > threshold
+    if mask.is_cuda or int(mask.sum()) < count:
+        ties = values == threshold
+        mask |= ties & (ties.cumsum(0) <= count - mask.sum())
+    return mask
+
+
+def kth_smallest(values: Tensor, k: int) -> Tensor:
+    """The k-th smallest (1 <= k <= n) of a vector, a scalar tensor."""
+    values = values.detach()
+    if values.is_cuda:
+        return values.kthvalue(k).values
+    # NumPy's quickselect is vectorised: about 10 times as fast as torch's on a CPU.
+    array = values.numpy().copy()
+    array.partition(k - 1)
+    return torch.as_tensor(array[k - 1])
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, mask: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG004
+        return mask.to(scores.dtype)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[None, Tensor]:  # noqa: ARG004
+        return None, grads[0]
+
+
+def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
+    """The mask as numbers, with the gradient handed to the scores as if the mask were the scores (Bengio et al. 2013)."""
+    result: Tensor = _StraightThrough.apply(mask, scores)
+    return result
+
+
+def ramp(fraction: float, until: float = 1.0, power: float = 3.0) -> float:
+    """Rises from 0 at `fraction` 0 to 1 at `until`, fast first: 1 - (1 - fraction / until)^power (Zhu and Gupta 2017)."""
+    return 1.0 - max(0.0, 1.0 - fraction / until) ** power
+
+
+def read_layer_densities(path: str, network: FrozenNetwork) -> list[float]:
+    """The layer densities of the ticket at `path`, which must be of the network's own architecture.
+
+    Raises:
+        UserError: The file is missing or damaged, or its layers are others.
+    """
+    from slt_bench.ticket import read_ticket  # noqa: PLC0415 - few methods need it
+
+    ticket = read_ticket(Path(path))
+    if ticket.mask.numel() != network.n or ticket.arch != network.arch:
+        raise UserError(
+            f"The ticket {path} is of {ticket.arch} with N = {ticket.mask.numel():,}, not {network.arch} with N = {network.n:,}."
+        )
+    return [float(part.double().mean()) for part in ticket.mask.split(network.sizes)]

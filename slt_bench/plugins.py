@@ -1,0 +1,144 @@
+"""Where methods come from: the suite's folder, `--plugins` folders, and the entry points `slt_bench.methods`.
+
+A folder of plug-ins is one package: every file but those that begin with `_` holds one method, and files that begin
+with `_` hold what methods of that folder share (`from ._shared import ...`). A plug-in that cannot be imported is kept
+with its error and stops nothing else.
+"""
+
+import importlib
+import importlib.metadata
+import inspect
+import os
+import sys
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slt_bench.errors import UserError, unknown
+from slt_bench.streams import derive_seed
+
+if TYPE_CHECKING:
+    from slt_bench.method import Method
+
+ENTRY_POINTS = "slt_bench.methods"
+VARIABLE = "SLT_BENCH_PLUGINS"
+
+
+@dataclass
+class Registry:
+    """The methods that were found.
+
+    Attributes:
+        methods: By name.
+        broken: Errors of plug-ins that could not be used, by file or entry point.
+        sources: Where each method was found, by name.
+    """
+
+    methods: dict[str, type["Method"]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def find(self, name: str) -> type["Method"]:
+        """The method of that name.
+
+        Raises:
+            UserError: There is none, or its plug-in is broken.
+        """
+        if name in self.methods:
+            return self.methods[name]
+        for source, error in self.broken.items():
+            if Path(source).stem == name:
+                raise UserError(f"The method '{name}' ({source}) cannot be used: {error}")
+        raise unknown("method", name, self.methods)
+
+    def add(self, method: type["Method"], source: str) -> None:
+        """Take a method in; a name that is taken already is an error of the newcomer."""
+        if method.name in self.methods:
+            self.broken[source] = f"its name '{method.name}' is taken by {self.sources[method.name]}"
+        else:
+            self.methods[method.name] = method
+            self.sources[method.name] = source
+
+
+def suite_folder(name: str) -> Path:
+    """The suite's own folder `methods` or `benchmarks`: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def plugin_folders() -> tuple[Path, ...]:
+    """The user's folders of plug-ins, from the environment variable that `--plugins` sets."""
+    return tuple(Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part)
+
+
+def load() -> Registry:
+    """Every method of the suite, of the user's folders, and of installed packages.
+
+    Raises:
+        UserError: A folder of plug-ins does not exist.
+    """
+    return _load(plugin_folders())
+
+
+@cache
+def _load(folders: tuple[Path, ...]) -> Registry:
+    registry = Registry()
+    for folder in (suite_folder("methods"), *folders):
+        if not folder.is_dir():
+            raise UserError(f"The plug-in folder '{folder}' does not exist.")
+        for file in sorted(folder.glob("*.py")):
+            if not file.name.startswith("_"):
+                _add_from(registry, str(file), _file_module(folder.resolve(), file.stem))
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        _add_from(registry, f"{entry.name} = {entry.value}", entry.value.partition(":")[0])
+    return registry
+
+
+def _file_module(folder: Path, stem: str) -> str:
+    """The module name of a file in a plug-in folder, whose package is made on first use."""
+    package = f"_slt_bench_plugins_{derive_seed(folder):x}"
+    if package not in sys.modules:
+        module = types.ModuleType(package, f"Plug-ins in {folder}.")
+        module.__path__ = [str(folder)]
+        sys.modules[package] = module
+    return f"{package}.{stem}"
+
+
+def _add_from(registry: Registry, source: str, module: str) -> None:
+    try:
+        found = _methods_of(importlib.import_module(module))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in may fail in any way
+        registry.broken[source] = f"{type(error).__name__}: {error}"
+        return
+    if len(found) != 1:
+        names = ", ".join(method.__name__ for method in found) or "none"
+        registry.broken[source] = f"a plug-in holds one concrete Method subclass; found {names}"
+    for method in found if len(found) == 1 else ():
+        if problem := _problem(method):
+            registry.broken[source] = problem
+        else:
+            registry.add(method, source)
+
+
+def _methods_of(module: types.ModuleType) -> list[type["Method"]]:
+    from slt_bench.method import Method  # noqa: PLC0415 - torch loads with it
+
+    classes: Iterable[type] = (value for value in vars(module).values() if inspect.isclass(value))
+    return [
+        value
+        for value in classes
+        if issubclass(value, Method) and value.__module__ == module.__name__ and not inspect.isabstract(value)
+    ]
+
+
+def _problem(method: type["Method"]) -> str:
+    missing = [name for name in ("name", "version", "paper", "sparsity_control", "purity") if not hasattr(method, name)]
+    if missing:
+        return f"{method.__name__} does not say its {', '.join(missing)}"
+    if not method.name.replace("_", "").isalnum():
+        return f"the name '{method.name}' of {method.__name__} is not made of letters, digits and underscores"
+    return ""

@@ -1,0 +1,217 @@
+"""The results folder: one folder a job, one record a job, and one `records.jsonl` a benchmark for what git keeps.
+
+    results/<benchmark>/<method>-<arch>-<dataset>-s<sparsity>-seed<k>-<id>/
+        job.json   curve.csv   ticket.slt   record.json        # record.json is written last: a job with one has ended
+
+Reading needs no torch. A record that cannot be read is told with its reason, and never counted.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slt_bench.benchmark import Job
+from slt_bench.errors import UserError
+from slt_bench.files import write_text
+
+SCHEMA = 1
+RECORD, JOB, CURVE, TICKET, LINES = "record.json", "job.json", "curve.csv", "ticket.slt", "records.jsonl"
+Status = Literal["done", "collapsed", "diverged", "failed"]
+
+
+class LayerDensity(BaseModel):
+    """How much of a layer the mask keeps."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    shape: tuple[int, ...]
+    density: float = Field(ge=0, le=1)
+
+
+class Record(BaseModel):
+    """What one job measured, with everything that is needed to understand and repeat it.
+
+    Attributes:
+        schema_version: Of this layout.
+        id: The job's id.
+        job: The job.
+        status: "done"; "collapsed" (a layer kept no weight); "diverged"; "failed" (an error). Only "done" is compared.
+        reason: Why it is not "done".
+        traceback: Of a failure.
+        method_version, purity, paper: The method's.
+        settings: Every setting, defaults included.
+        n: Number of maskable weights.
+        metrics: Accuracies and shares, in [0, 1].
+        flags: What makes the ticket doubtful.
+        layers: Layer densities.
+        seconds: Time spent in each part.
+        peak_memory_mb: Of the process, or of the CUDA device.
+        provenance: Versions, commit, hardware, when.
+        weight_hash, mask_hash: Of the frozen network and of the answer.
+        curve: A row an epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA
+    id: str
+    job: Job
+    status: Status
+    reason: str = ""
+    traceback: str = ""
+    method_version: int
+    purity: str
+    paper: str = ""
+    settings: dict[str, Any]
+    n: int = 0
+    metrics: dict[str, float | None] = Field(default_factory=dict)
+    flags: list[str] = Field(default_factory=list)
+    layers: list[LayerDensity] = Field(default_factory=list)
+    seconds: dict[str, float] = Field(default_factory=dict)
+    peak_memory_mb: float | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    weight_hash: str = ""
+    mask_hash: str = ""
+    curve: list[dict[str, float]] = Field(default_factory=list)
+
+
+@dataclass
+class Found:
+    """The records of a benchmark, by job id, and what could not be read, by place."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def add(self, text: str, place: str) -> None:
+        """Take in a record's JSON, or note why not."""
+        try:
+            record = Record.model_validate_json(text)
+            _check(record)
+        except (ValidationError, ValueError) as error:
+            self.problems[place] = _reason(error)
+            return
+        self.records[record.id] = record
+
+
+def read(folder: Path) -> Found:
+    """Every record of a benchmark's folder: its `records.jsonl`, then its job folders, which win."""
+    found = Found()
+    for number, line in enumerate(_lines(folder / LINES), start=1):
+        found.add(line, f"{folder / LINES}:{number}")
+    for path in sorted(folder.glob(f"*/{RECORD}")):
+        try:
+            found.add(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            found.problems[str(path)] = str(error)
+    return found
+
+
+def write(folder: Path, record: Record) -> None:
+    """Publish a job's record, and its curve beside it, in the job's own folder."""
+    if record.curve:
+        write_text(folder / CURVE, curve_csv(record.curve))
+    write_text(folder / RECORD, record.model_dump_json(indent=1))
+
+
+def curve_csv(curve: Sequence[dict[str, float]]) -> str:
+    """A curve as CSV, a row an epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(curve[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(curve)
+    return text.getvalue()
+
+
+def check_writable(results: Path) -> None:
+    """Find out whether results can be written, without leaving a trace.
+
+    Raises:
+        UserError: They cannot.
+    """
+    nearest = next(parent for parent in (results, *results.absolute().parents) if parent.exists())
+    probe = nearest / ".slt_bench-write-test"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"The results folder {results} is not writable: {error.strerror} at {nearest}.") from error
+
+
+@dataclass
+class Merged:
+    """What a merge did: ids of records that were added, that were there already, and that differ."""
+
+    added: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def merge(sources: Iterable[Path], into: Path) -> Merged:
+    """Gather the records of several benchmark folders into one `records.jsonl`. Nothing there is overwritten.
+
+    Args:
+        sources: Folders as `results/<benchmark>`, of the same benchmark; smoke records are left behind.
+        into: The folder whose `records.jsonl` is written.
+
+    Raises:
+        UserError: A source has no records.
+    """
+    own = Found()
+    for number, line in enumerate(_lines(into / LINES), start=1):
+        own.add(line, f"{into / LINES}:{number}")
+    result = Merged(problems=dict(own.problems))
+    for source in sources:
+        found = read(source)
+        if not found.records:
+            raise UserError(f"There are no records in {source}.")
+        result.problems |= found.problems
+        for record in found.records.values():
+            if record.job.smoke:
+                continue
+            known = own.records.setdefault(record.id, record)
+            kind = "added" if known is record else "same" if _outcome(known) == _outcome(record) else "conflicts"
+            getattr(result, kind).append(record.id)
+    if result.problems and any(place.startswith(str(into / LINES)) for place in result.problems):
+        raise UserError(f"{into / LINES} has lines that cannot be read, and is left as it is: {result.problems}.")
+    into.mkdir(parents=True, exist_ok=True)
+    ordered = sorted(own.records.values(), key=lambda record: record.job.folder)
+    write_text(into / LINES, "".join(record.model_dump_json() + "\n" for record in ordered))
+    return result
+
+
+def _outcome(record: Record) -> tuple[Any, ...]:
+    """What must agree where a job ran twice: everything but times, memory and place."""
+    return (record.status, record.method_version, record.settings, record.metrics, record.mask_hash, record.weight_hash)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+def _check(record: Record) -> None:
+    if record.id != record.job.id:
+        raise ValueError(f"its id {record.id} is not its job's, {record.job.id}")
+    numbers = (*record.metrics.values(), *(value for row in record.curve for value in row.values()))
+    if any(value is not None and not math.isfinite(value) for value in numbers):
+        raise ValueError("it holds a number that is not finite")
+
+
+def _reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"
+
+
+def read_job(folder: Path) -> Job:
+    """The job that a folder belongs to."""
+    return Job.model_validate(json.loads((folder / JOB).read_text(encoding="utf-8")))

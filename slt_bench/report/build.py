@@ -1,0 +1,116 @@
+"""A report: figures, tables and one page, from the records of one benchmark."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+import slt_bench
+from slt_bench.analysis.curves import curves
+from slt_bench.analysis.frame import comparable, frame
+from slt_bench.errors import UserError
+from slt_bench.files import write_text
+from slt_bench.records import Found, Record
+from slt_bench.report import figures
+from slt_bench.report.tables import Table, accuracy_table
+
+
+@dataclass
+class Report:
+    """What was drawn.
+
+    Attributes:
+        page: The HTML file.
+        tables: The accuracy table of each architecture and data set, by its title.
+        left_out: Records that are not in it, with the reason.
+    """
+
+    page: Path
+    tables: dict[str, Table] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def build(name: str, found: Found, out: Path, title: str = "", about: str = "") -> Report:
+    """Draw the report of a benchmark.
+
+    Args:
+        name: The benchmark's.
+        found: Its records, and what could not be read.
+        out: The folder to write to: `index.html`, `figures/`, `tables/`.
+        title, about: At the top of the page.
+
+    Raises:
+        UserError: There is no record that can be compared.
+    """
+    usable = comparable(found.records.values())
+    if not usable.compared:
+        reasons = sorted(set(usable.left_out.values())) or ["there are none"]
+        raise UserError(f"No records of '{name}' can be drawn: {'; '.join(reasons[:3])}.")
+    report = Report(out / "index.html", left_out=usable.left_out | found.problems)
+    table = frame(usable.compared)
+    groups = list(table.groupby(["arch", "dataset", "init", "rescale"], sort=True))
+    sections = [_section(report, key, rows, out, name) for key, rows in groups]
+    write_text(report.page, _page(name, title, about, usable.compared, sections, report.left_out))
+    return report
+
+
+def _section(report: Report, key: Any, rows: pd.DataFrame, out: Path, name: str) -> dict[str, Any]:
+    arch, dataset, init, rescale = key
+    title = f"{arch} on {dataset}"
+    summary = curves(rows)
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"accuracy-{arch}-{dataset}-{init}-{rescale}")
+    _, svg, _ = figures.save(figures.accuracy_over_sparsity(rows, summary, title), out / "figures", stem)
+    table = accuracy_table(summary)
+    heading = f"{title} ({init} weights, rescale {rescale})"
+    report.tables[heading] = table
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    write_text(out / "tables" / f"{stem}.md", table.markdown())
+    write_text(out / "tables" / f"{stem}.tex", table.latex())
+    write_text(out / "tables" / f"{stem}.csv", summary.to_csv(index=False, float_format="%.6g"))
+    return {
+        "title": heading,
+        "svg": _inline(svg.read_text(encoding="utf-8")),
+        "alt": f"Test accuracy over sparsity of each method, {title}; the numbers are in the table below.",
+        "caption": _caption(rows),
+        "table": table,
+    }
+
+
+def _caption(rows: pd.DataFrame) -> str:
+    seeds, epochs = rows["seed"].nunique(), ", ".join(f"{value}" for value in sorted(rows["epochs"].dropna().unique()))
+    hardware = ", ".join(sorted(set(rows["hardware"])))
+    return (
+        f"Mean test accuracy of the hard masks over up to {seeds} seeds with 95% t intervals; a dot is a seed. "
+        f"{len(rows)} records, {epochs} epochs each, run on {hardware}."
+    )
+
+
+def _page(
+    name: str,
+    title: str,
+    about: str,
+    compared: Iterable[Record],
+    sections: list[dict[str, Any]],
+    left_out: dict[str, str],
+) -> str:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    template = jinja2.Environment(loader=loader, autoescape=True).get_template("page.html")
+    count = len(list(compared))
+    return template.render(
+        title=title or f"Benchmark {name}",
+        about=about,
+        summary=f"{count} records compared, {len(left_out)} left out. Sparsity is the fraction of weights removed, counted.",
+        sections=sections,
+        left_out=left_out,
+        command=f"python -m slt_bench report {name}",
+        version=slt_bench.__version__,
+    )
+
+
+def _inline(svg: str) -> str:
+    """An SVG file as an element of a page."""
+    return svg[svg.index("<svg") :]

@@ -1,0 +1,53 @@
+"""One look for every figure: a method keeps its colour and its marker everywhere, readable in grey and by the colour-blind."""
+
+from collections.abc import Iterable
+
+import matplotlib as mpl
+
+# Okabe and Ito's palette, ordered so that neighbours also differ in lightness.
+_LOOKS = [
+    ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#D55E00", "D"),
+    ("#56B4E9", "v"), ("#CC79A7", "P"), ("#999933", "X"), ("#882255", "<"), ("#44AA99", ">"), ("#117733", "h"),
+]  # fmt: skip
+_FIXED = {"gates": 0, "edgepopup": 1, "gates_structured": 2, "edgepopup_global": 3}
+DENSE = {"color": "#000000", "linestyle": "--", "linewidth": 1.0}
+RANDOM = {"color": "#777777", "linestyle": ":", "linewidth": 1.2}
+COLUMN_INCHES = 3.5  # the width of a column in most proceedings
+
+RC = {
+    "font.family": "sans-serif",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "pdf.fonttype": 42,  # embeds TrueType, as publishers ask
+    "svg.fonttype": "none",
+    "svg.hashsalt": "slt_bench",  # the same records give the same file
+    "savefig.dpi": 300,
+}
+
+
+def looks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each label. Known methods have theirs; others take what is left, in alphabetical order."""
+    wanted = sorted(set(labels))
+    taken = {_FIXED[label] for label in wanted if label in _FIXED}
+    free = [index for index in range(len(_LOOKS)) if index not in taken]
+    others = [label for label in wanted if label not in _FIXED]
+    chosen = {label: _FIXED[label] for label in wanted if label in _FIXED}
+    chosen |= {
+        label: free[position % len(free)] if free else position % len(_LOOKS) for position, label in enumerate(others)
+    }
+    return {label: _LOOKS[index] for label, index in chosen.items()}
+
+
+def use_style() -> None:
+    """Apply the look, and draw without a screen."""
+    mpl.use("Agg")
+    mpl.rcParams.update(RC)

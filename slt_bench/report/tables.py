@@ -1,0 +1,71 @@
+"""Tables of a report, as Markdown, LaTeX (booktabs) and CSV from one list of rows."""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header and rows of text, ready to be written in any format."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+    def markdown(self) -> str:
+        """A pipe table."""
+        lines = [self.header, ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
+        return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+    def latex(self) -> str:
+        """A booktabs tabular, which needs `\\usepackage{booktabs}`."""
+        body = " \\\\\n".join(" & ".join(_latex(cell) for cell in line) for line in [self.header])
+        rows = "".join(" & ".join(_latex(cell) for cell in line) + " \\\\\n" for line in self.rows)
+        columns = "l" + "r" * (len(self.header) - 1)
+        return f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body} \\\\\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
+
+
+def accuracy_table(curves: pd.DataFrame) -> Table:
+    """Test accuracy in per cent of each method at each asked sparsity of one architecture and data set.
+
+    A cell is the mean over seeds with its 95% interval and the number of seeds; seeds that were lost are told, not averaged.
+
+    Args:
+        curves: As from `analysis.curves`.
+    """
+    sparsities = sorted(curves["asked_sparsity"].dropna().unique())
+    header = ["method (purity)", *(f"{value:g}" for value in sparsities), "own sparsity"]
+    rows = []
+    for label, group in curves.groupby("label", sort=True):
+        cells = {row["asked_sparsity"]: _cell(row) for _, row in group.dropna(subset=["asked_sparsity"]).iterrows()}
+        own = [_cell(row) + _at(row) for _, row in group[group["asked_sparsity"].isna()].iterrows()]
+        purity = group["purity"].iloc[0]
+        rows.append([f"{label} ({purity})", *(cells.get(value, "") for value in sparsities), "; ".join(own)])
+    table = Table(header, rows)
+    return table if any(row[-1] for row in rows) else Table(header[:-1], [row[:-1] for row in rows])
+
+
+def _cell(row: "pd.Series[float]") -> str:
+    lost = f" [{row['statuses']}]" if row["lost"] else ""
+    if not row["n"]:
+        return lost.strip() or "-"
+    spread = f" ± {100 * row['half_width']:.2f}" if math.isfinite(row["half_width"]) else ""
+    return f"{100 * row['mean']:.2f}{spread} (n={row['n']}){lost}"
+
+
+def _at(row: "pd.Series[float]") -> str:
+    return f" at {row['sparsity']:.3f}" if math.isfinite(row["sparsity"]) else ""
+
+
+def _latex(text: str) -> str:
+    for sign, code in {
+        "\\": "\\textbackslash{}",
+        "_": "\\_",
+        "%": "\\%",
+        "&": "\\&",
+        "#": "\\#",
+        "±": "$\\pm$",
+    }.items():
+        text = text.replace(sign, code)
+    return text

@@ -1,0 +1,156 @@
+"""The ticket: everything needed to rebuild a subnetwork, in one small file that holds no weight of a frozen network.
+
+Format 1 is a safetensors file. Its tensors are `mask` (N bits, packed, first weight in the highest bit), one
+`statistics.NAME` for each normalisation statistic, and `weights` (N float32) only where a method's purity is not
+"frozen". Its metadata is one JSON object, `ticket`, with the fields of `Ticket` and a SHA-256 over everything else.
+Reading executes nothing that a file brings, and a damaged file is an error, never another network.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from slt_bench.errors import UserError
+from slt_bench.files import published
+from slt_bench.frozen import FrozenNetwork
+
+FORMAT = "slt_bench ticket 1"
+FIELDS = ("arch", "shape", "classes", "init", "rescale", "seed", "weight_hash", "purity", "provenance")
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A subnetwork, described.
+
+    Attributes:
+        arch, shape, classes, init, rescale, seed: As of `FrozenNetwork`.
+        weight_hash: Of the frozen network that the mask belongs to.
+        purity: What the method changed beside the mask.
+        mask: (N,) bool, on the CPU.
+        statistics: Normalisation statistics under the mask.
+        weights: (N,) float32 in place of the frozen weights; None for purity "frozen".
+        provenance: Where the ticket comes from: method, settings, versions.
+    """
+
+    arch: str
+    shape: tuple[int, int, int]
+    classes: int
+    init: str
+    rescale: str
+    seed: int
+    weight_hash: str
+    purity: str
+    mask: Tensor
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    weights: Tensor | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of weights removed, counted."""
+        return 1.0 - int(self.mask.sum()) / self.mask.numel()
+
+    @property
+    def mask_hash(self) -> str:
+        """SHA-256 of the packed mask."""
+        return hashlib.sha256(_packed(self.mask).numpy().tobytes()).hexdigest()
+
+    def rebuild(self, device: torch.device | str = "cpu") -> "Subnetwork":
+        """The subnetwork, from the architecture and the seed.
+
+        Raises:
+            UserError: The weights that were drawn are not those of the ticket.
+        """
+        network = FrozenNetwork(
+            self.arch,
+            shape=self.shape,
+            classes=self.classes,
+            init=self.init,
+            seed=self.seed,
+            rescale=self.rescale,
+            device=device,
+        )
+        if network.n != self.mask.numel():
+            raise UserError(f"The ticket's mask has {self.mask.numel():,} bits; {self.arch} has {network.n:,} weights.")
+        if network.weight_hash() != self.weight_hash:
+            raise UserError(
+                f"The weights of {self.arch}, seed {self.seed}, are not those that the ticket was found in."
+            )
+        network.load_statistics({name: tensor.to(device) for name, tensor in self.statistics.items()})
+        weights = None if self.weights is None else self.weights.to(device)
+        return Subnetwork(network, network.effective(self.mask.to(device, torch.float32), weights))
+
+
+class Subnetwork(nn.Module):
+    """A ticket's network as a plain module: images (B, *shape) in, logits (B, classes) out."""
+
+    def __init__(self, network: FrozenNetwork, effective: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("effective", effective, persistent=False)
+        self.eval()
+
+    effective: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits under the mask."""
+        logits: Tensor = self.network(x, self.effective)
+        return logits
+
+
+def write_ticket(path: Path, ticket: Ticket) -> None:
+    """The ticket at `path`, whole or not at all."""
+    tensors = {"mask": _packed(ticket.mask)}
+    tensors |= {f"statistics.{name}": tensor.cpu().contiguous() for name, tensor in ticket.statistics.items()}
+    if ticket.weights is not None:
+        tensors["weights"] = ticket.weights.cpu().float().contiguous()
+    header = {name: getattr(ticket, name) for name in FIELDS} | {"format": FORMAT, "n": ticket.mask.numel()}
+    header["checksum"] = _checksum(header, tensors)
+    with published(path) as temporary:
+        save_file(tensors, temporary, {"ticket": json.dumps(header)})
+
+
+def read_ticket(path: Path) -> Ticket:
+    """The ticket at `path`.
+
+    Raises:
+        UserError: The file is missing, no ticket, of another format, or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["ticket"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+    except FileNotFoundError:
+        raise UserError(f"There is no ticket at {path}.") from None
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is not a ticket, or a damaged one: {error}.") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise UserError(f"{path} has another format than '{FORMAT}'.")
+    checksum = header.pop("checksum", None)
+    if checksum != _checksum(header, tensors):
+        raise UserError(f"The ticket {path} is damaged: its checksum is wrong.")
+    fields = {name: header[name] for name in FIELDS} | {"shape": tuple(header["shape"])}
+    statistics = {name.removeprefix("statistics."): t for name, t in tensors.items() if name.startswith("statistics.")}
+    mask = torch.from_numpy(np.unpackbits(tensors["mask"].numpy(), count=header["n"]).astype(bool))
+    return Ticket(**fields, mask=mask, statistics=statistics, weights=tensors.get("weights"))
+
+
+def _packed(mask: Tensor) -> Tensor:
+    return torch.from_numpy(np.packbits(mask.cpu().numpy()))
+
+
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
+        digest.update(tensors[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
