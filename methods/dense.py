@@ -25,7 +25,7 @@ class Dense(Method):
 
     name, version, paper = "dense", 1, "ceiling"
     sparsity_control, purity = "none", "trained"
-    Settings = Settings
+    settings_class = Settings
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)

@@ -3,7 +3,7 @@
 One score s a weight. A layer keeps its weights of largest |s|; the gradient passes the mask as if it were the identity,
 so that a score learns as much as its edge would help:
 
-    h(s) = 1 where |s| is not among the floor(sparsity * n) smallest of its layer's n, else 0;     dL/ds = dL/dh * sign(s)
+    h(s) = 1 where |s| is not among the floor(sparsity * n) smallest of its layer's n, else 0;  dL/ds = dL/dh * sign(s)
 
 Scores start as Kaiming-uniform numbers with a = sqrt 5, that is uniform within 1 / sqrt(fan_in). `scope` "global"
 ranks the scores of all layers together. The threshold is found by selection; the authors' code sorts. Their other
@@ -36,7 +36,7 @@ class EdgePopup(Method):
 
     name, version, paper = "edgepopup", 1, "arXiv 1911.13299"
     sparsity_control, purity = "exact", "frozen"
-    Settings = Settings
+    settings_class = Settings
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)

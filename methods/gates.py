@@ -35,7 +35,7 @@ class Gates(GaussianGates):
 
     name, version, paper = "gates", 1, "arXiv 2603.08914"
     sparsity_control, purity = "exact", "frozen"
-    Settings = Settings
+    settings_class = Settings
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity, count=network.n)

@@ -1,9 +1,9 @@
 """Structured relaxed Bernoulli gates: one gate a neuron or channel (Tsayag and Lindenbaum, arXiv 2603.08914).
 
-    h = g * act(W h_prev),  g = clamp(mu + eps, 0, 1),  eps ~ N(0, sigma^2);     loss + penalty * sum_units Phi(mu / sigma)
+    h = g * act(W h_prev),  g = clamp(mu + eps, 0, 1),  eps ~ N(0, sigma^2);  loss + penalty * sum_units Phi(mu / sigma)
 
 A unit is one output of a layer: closing it removes its row of weights. Gating the row instead of the activation is the
-same for activations with act(c x) = c act(x), c >= 0, as ReLU. The last layer's units are the classes; they have no gates.
+same for activations with act(c x) = c act(x), c >= 0, as ReLU. The last layer's units, the classes, have no gates.
 
 With `penalty` None the asked sparsity, counted in weights, is approached while the noise acts, as in `gates`: all gates
 are shifted so that units holding that many weights lie below 1/2. A unit is never split, so the counted sparsity is the
@@ -28,7 +28,7 @@ class GatesStructured(GaussianGates):
 
     name, version, paper = "gates_structured", 1, "arXiv 2603.08914"
     sparsity_control, purity = "approximate", "frozen"
-    Settings = Settings
+    settings_class = Settings
     fan_in: Tensor
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:

@@ -15,11 +15,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, Method, SparsityControl, keep_top, read_layer_densities
-from slt_bench.method import Settings as Base
+from slt_bench.method import FrozenNetwork, Method, MethodSettings, SparsityControl, keep_top, read_layer_densities
 
 
-class Settings(Base):
+class Settings(MethodSettings):
     """Settings of `random_mask`."""
 
     layers: str = Field("uniform", description='"uniform", "erk", or the path of a ticket whose densities are taken')
@@ -30,7 +29,7 @@ class RandomMask(Method):
 
     name, version, paper = "random_mask", 1, "floor"
     sparsity_control, purity = "exact", "frozen"
-    Settings = Settings
+    settings_class = Settings
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)

@@ -17,7 +17,7 @@ from slt_bench.inits import Init
 from slt_bench.plugins import Registry, suite_folder
 from slt_bench.selection import check_sparsity, parse_seeds
 
-SMOKE_IMAGES = 8
+SMOKE_IMAGES = 8  # for training; half as many for validation and test
 SMOKE_BATCH = 4
 
 
@@ -153,8 +153,8 @@ def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserEr
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> Iterable[str]:
-    inner = {"budget": Budget, "methods": Entry}.get(str(path[0]))
-    return (inner or model).model_fields
+    inner: dict[str, type[BaseModel]] = {"budget": Budget, "methods": Entry}
+    return list(inner.get(str(path[0]), model).model_fields)
 
 
 def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> list[Job]:
@@ -220,7 +220,7 @@ def resolve_settings(method: str, given: dict[str, Any], registry: Registry) -> 
     Raises:
         UserError: The method is unknown, or a setting is unknown or wrong; the nearest names are offered.
     """
-    model = registry.find(method).Settings
+    model = registry.find(method).settings_class
     try:
         return model.model_validate(given)
     except ValidationError as error:

@@ -24,10 +24,9 @@ from torch.nn.modules.conv import _ConvNd
 from slt_bench import archs, streams
 from slt_bench.archs import Shape
 from slt_bench.errors import UserError
-from slt_bench.inits import Init
+from slt_bench.inits import RESCALES, Init
 
 STREAM = "slt_bench weights 1"  # part of every stream's name; it rises if the weights ever have to change
-RESCALES = ("none", "density")
 
 
 @dataclass(frozen=True)

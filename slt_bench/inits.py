@@ -1,5 +1,6 @@
 """Distributions of the frozen weights. Every one but `uniform` scales with a layer's fan-in as He et al. (2015) do."""
 
+import math
 from dataclasses import dataclass
 
 from slt_bench import streams
@@ -50,13 +51,14 @@ class Init:
 
     def draw(self, count: int, fan_in: int, *key: object) -> streams.Floats:
         """`count` weights of a layer with that fan-in, of the stream that `key` names."""
-        deviation = (2.0 / fan_in) ** 0.5
+        deviation = math.sqrt(2.0 / fan_in)
         if self.name == "kaiming_normal":
-            return deviation * streams.normal(count, *key)
+            return streams.normal(count, *key) * deviation
         if self.name == "signed_constant":
-            return deviation * streams.signs(count, *key)
-        limit = self.limit or 3.0**0.5 * deviation
-        return limit * (2.0 * streams.uniform(count, *key) - 1.0)
+            return streams.signs(count, *key) * deviation
+        limit = self.limit or math.sqrt(3.0) * deviation
+        return (2.0 * streams.uniform(count, *key) - 1.0) * limit
 
 
+RESCALES = ("none", "density")  # what `FrozenNetwork` may divide a layer's effective weights by
 INITS = ("kaiming_normal", "kaiming_uniform", "signed_constant", "uniform")

@@ -1,8 +1,8 @@
 """The contract of a method, and the few tools that methods share.
 
 A method is one file with one `Method` subclass and one frozen settings class. It learns a mask over the flat vector of
-a frozen network; the suite owns data, budget, seeds, schedules, precision, timing, checkpoints and evaluation. A file in
-`methods/` imports this module, torch and pydantic, and nothing else of the suite.
+a frozen network; the suite owns data, budget, seeds, schedules, precision, timing and evaluation. A file in `methods/`
+imports this module, torch and pydantic, and nothing else of the suite.
 """
 
 from abc import ABC, abstractmethod
@@ -20,9 +20,9 @@ from slt_bench.streams import derive_seed
 __all__ = [
     "FrozenNetwork",
     "Method",
+    "MethodSettings",
     "OptimizerSettings",
     "Purity",
-    "Settings",
     "SparsityControl",
     "keep_top",
     "kth_smallest",
@@ -35,13 +35,13 @@ SparsityControl = Literal["exact", "approximate", "none"]
 Purity = Literal["frozen", "rescaled", "resampled", "signed", "trained"]
 
 
-class Settings(BaseModel):
+class MethodSettings(BaseModel):
     """Base of a method's settings: immutable, and unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class OptimizerSettings(Settings):
+class OptimizerSettings(MethodSettings):
     """Settings of a method that takes gradient steps; `Method.optimizer` reads them. A method sets its own defaults."""
 
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -55,7 +55,7 @@ class Method(nn.Module, ABC):
 
     Args:
         network: The frozen network; its `weights` (N,) and `layers` are all that a method needs to know.
-        settings: An instance of the class's own `Settings`.
+        settings: An instance of the class's own `settings_class`.
         sparsity: The fraction of weights to remove, in [0, 1); None where the settings decide it themselves.
 
     Attributes:
@@ -72,9 +72,9 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str]
     sparsity_control: ClassVar[SparsityControl]
     purity: ClassVar[Purity]
-    Settings: ClassVar[type[Settings]] = Settings
+    settings_class: ClassVar[type[MethodSettings]] = MethodSettings
 
-    def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
+    def __init__(self, network: FrozenNetwork, settings: MethodSettings, sparsity: float | None) -> None:
         super().__init__()
         self.__dict__["network"] = network  # not a submodule: nothing of it is the method's to train
         self.settings = settings
@@ -85,7 +85,7 @@ class Method(nn.Module, ABC):
     network: FrozenNetwork
 
     @classmethod
-    def control(cls, settings: Settings) -> SparsityControl:  # noqa: ARG003 - some methods' settings decide
+    def control(cls, settings: MethodSettings) -> SparsityControl:  # noqa: ARG003 - some methods' settings decide
         """How the sparsity is controlled under these settings; the class's `sparsity_control` unless overridden."""
         return cls.sparsity_control
 
@@ -121,7 +121,7 @@ class Method(nn.Module, ABC):
             parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
         )
 
-    def on_progress(self, fraction: float) -> None:  # noqa: B027 - an optional hook
+    def on_progress(self, fraction: float) -> None:
         """Called before every step with the part of the budget that is spent, from 0 up to (but not) 1; and with 1."""
 
 
@@ -169,14 +169,14 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
-    """The mask as numbers, with the gradient handed to the scores as if the mask were the scores (Bengio et al. 2013)."""
+    """The mask as numbers, its gradient handed to the scores as if the mask were the scores (Bengio et al. 2013)."""
     result: Tensor = _StraightThrough.apply(mask, scores)
     return result
 
 
 def ramp(fraction: float, until: float = 1.0, power: float = 3.0) -> float:
-    """Rises from 0 at `fraction` 0 to 1 at `until`, fast first: 1 - (1 - fraction / until)^power (Zhu and Gupta 2017)."""
-    return 1.0 - max(0.0, 1.0 - fraction / until) ** power
+    """From 0 to 1 as `fraction` goes from 0 to `until`: 1 - (1 - fraction / until)^power (Zhu and Gupta 2017)."""
+    return 1.0 - float(max(0.0, 1.0 - fraction / until) ** power)
 
 
 def read_layer_densities(path: str, network: FrozenNetwork) -> list[float]:
@@ -189,7 +189,6 @@ def read_layer_densities(path: str, network: FrozenNetwork) -> list[float]:
 
     ticket = read_ticket(Path(path))
     if ticket.mask.numel() != network.n or ticket.arch != network.arch:
-        raise UserError(
-            f"The ticket {path} is of {ticket.arch} with N = {ticket.mask.numel():,}, not {network.arch} with N = {network.n:,}."
-        )
+        found = f"{ticket.arch} with N = {ticket.mask.numel():,}"
+        raise UserError(f"The ticket {path} is of {found}, not of {network.arch} with N = {network.n:,}.")
     return [float(part.double().mean()) for part in ticket.mask.split(network.sizes)]

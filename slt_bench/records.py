@@ -21,7 +21,6 @@ from slt_bench.benchmark import Job
 from slt_bench.errors import UserError
 from slt_bench.files import write_text
 
-SCHEMA = 1
 RECORD, JOB, CURVE, TICKET, LINES = "record.json", "job.json", "curve.csv", "ticket.slt", "records.jsonl"
 Status = Literal["done", "collapsed", "diverged", "failed"]
 
@@ -61,7 +60,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     id: str
     job: Job
     status: Status

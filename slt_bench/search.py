@@ -1,4 +1,4 @@
-"""The one loop that trains a method's parameters. Data, budget, schedule and precision are the same for every method."""
+"""The one loop that trains a method's parameters, with the same data, budget and precision for every method."""
 
 import math
 from collections.abc import Callable, Iterator

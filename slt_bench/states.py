@@ -37,12 +37,11 @@ class Overview:
 def look(jobs: Sequence[Job], folder: Path, registry: Registry) -> Overview:
     """The state of each job, from the records and claims in a benchmark's folder."""
     found = records.read(folder)
-    return Overview(
-        {job.id: _state(job, folder / job.folder, found.records.get(job.id), registry) for job in jobs}, found
-    )
+    states = {job.id: _state(folder / job.folder, found.records.get(job.id), registry) for job in jobs}
+    return Overview(states, found)
 
 
-def _state(job: Job, folder: Path, record: Record | None, registry: Registry) -> State:
+def _state(folder: Path, record: Record | None, registry: Registry) -> State:
     claim = read_claim(folder)
     if claim and is_alive(folder, claim):
         return "running"

@@ -17,8 +17,8 @@ def curves(table: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
 
     Returns:
         A row for each method, architecture, data set, init and asked sparsity, ordered by them, with the columns of
-        `CELL`, purity, asked_sparsity, sparsity (mean of the counted), mean, half_width (of the 95% t interval), n (seeds
-        that are "done"), lost (seeds that collapsed or diverged), and statuses, which names those.
+        `CELL`, purity, asked_sparsity, sparsity (mean of the counted), mean, half_width (of the 95% t interval), n
+        (seeds that are "done"), lost (seeds that collapsed or diverged), and statuses, which names those.
     """
     rows = []
     for key, group in table.groupby([*CELL, "asked_sparsity"], dropna=False, sort=True):

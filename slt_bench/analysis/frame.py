@@ -52,8 +52,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     """A row a record.
 
     Columns: id, label, method, purity, arch, dataset, init, rescale, asked_sparsity (NaN where the method decides),
-    seed, epochs, status, n, seconds, peak_memory_mb, hardware, and the metrics as fractions in [0, 1]; a metric that was
-    not measured is NaN, and so are all metrics of a record that is not "done".
+    seed, epochs, status, n, seconds, peak_memory_mb, hardware, and the metrics as fractions in [0, 1]; a metric that
+    was not measured is NaN, and so are all metrics of a record that is not "done".
     """
     rows = []
     for record in records:

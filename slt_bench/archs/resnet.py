@@ -13,7 +13,7 @@ SMALL_IMAGE = 64  # pixels a side up to which a network gets the stem of its CIF
 
 
 def torchvision_resnet(name: str, shape: Shape, classes: int) -> nn.Module:
-    """torchvision's residual network `name`; images of up to 64 pixels get the CIFAR stem (3x3, stride 1, no pooling)."""
+    """torchvision's network `name`; images of up to 64 pixels get the CIFAR stem (3x3, stride 1, no pooling)."""
     network = torchvision.models.get_model(name, weights=None, num_classes=classes)
     small = max(shape[1:]) <= SMALL_IMAGE
     if small:

@@ -1,5 +1,7 @@
 """Vision transformers, and anything else that timm has."""
 
+from typing import Any
+
 import timm
 from torch import nn
 
@@ -44,7 +46,7 @@ def from_timm(name: str, shape: Shape, classes: int) -> nn.Module:
         raise unknown("timm model", name, timm.list_models())
     takes_size = timm.get_pretrained_cfg(name)
     fixed = takes_size is not None and takes_size.fixed_input_size
-    extra = {"img_size": shape[1:]} if fixed else {}
+    extra: dict[str, Any] = {"img_size": shape[1:]} if fixed else {}
     network = timm.create_model(name, pretrained=False, num_classes=classes, in_chans=shape[0], **extra)
     assert isinstance(network, nn.Module)
     return network

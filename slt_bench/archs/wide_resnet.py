@@ -23,12 +23,13 @@ class WideBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) to (B, channels, H / stride, W / stride)."""
         active = functional.relu(self.norm1(x))
-        out = self.conv2(functional.relu(self.norm2(self.conv1(active))))
-        return out + (self.shortcut(active) if self.shortcut else x)
+        shortcut: Tensor = self.shortcut(active) if self.shortcut else x
+        out: Tensor = self.conv2(functional.relu(self.norm2(self.conv1(active))))
+        return out + shortcut
 
 
 def wrn(depth: int, width: int, shape: Shape, classes: int) -> nn.Module:
-    """Wide-ResNet-`depth`-`width`: 16 channels, then stages of 16, 32 and 64 times `width` with (depth - 4) / 6 blocks."""
+    """16 channels, then stages of 16, 32 and 64 times `width` channels with (depth - 4) / 6 blocks each."""
     channels = 16
     layers: list[nn.Module] = [nn.Conv2d(shape[0], channels, 3, 1, 1, bias=False)]
     for stage in range(3):

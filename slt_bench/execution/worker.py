@@ -17,13 +17,12 @@ from slt_bench import plugins, records, streams
 from slt_bench.benchmark import SMOKE_IMAGES, Job, resolve_settings
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.dataset import load as load_data
-from slt_bench.errors import UserError
 from slt_bench.evaluate import accuracy, measure_statistics, sanity
 from slt_bench.execution.machine import peak_memory_mb, provenance, reset_peak_memory
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
 from slt_bench.records import LayerDensity, Record
-from slt_bench.search import Diverged, OnStep, Search, search
+from slt_bench.search import Diverged, OnStep, search
 from slt_bench.ticket import Ticket, read_ticket, write_ticket
 
 
@@ -87,7 +86,7 @@ def _measure(
 ) -> dict[str, object]:
     clock = _Clock()
     data = load_data(job.dataset, context.data_root, context.device)
-    data = data.first(2 * SMOKE_IMAGES, SMOKE_IMAGES) if job.smoke else data
+    data = data.first(SMOKE_IMAGES, SMOKE_IMAGES // 2) if job.smoke else data
     clock.lap("load")
     network = FrozenNetwork(
         job.arch,
@@ -184,9 +183,8 @@ def _score(ticket: Ticket, data: Dataset, context: Context) -> tuple[dict[str, f
 
 def _check_mask(method: Method, mask: torch.Tensor, network: FrozenNetwork) -> None:
     if mask.dtype != torch.bool or tuple(mask.shape) != (network.n,):
-        raise UserError(
-            f"{method.name}.mask() gave {mask.dtype} of shape {tuple(mask.shape)}; a mask is bool of shape ({network.n},)"
-        )
+        found = f"{mask.dtype} of shape {tuple(mask.shape)}"
+        raise ImpureError(f"{method.name}.mask() gave {found}; a mask is bool of shape ({network.n},)")
 
 
 def _layers(network: FrozenNetwork, ticket: Ticket) -> list[LayerDensity]:

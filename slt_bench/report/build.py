@@ -41,7 +41,8 @@ def build(name: str, found: Found, out: Path, title: str = "", about: str = "") 
         name: The benchmark's.
         found: Its records, and what could not be read.
         out: The folder to write to: `index.html`, `figures/`, `tables/`.
-        title, about: At the top of the page.
+        title: At the top of the page.
+        about: Below the title.
 
     Raises:
         UserError: There is no record that can be compared.
@@ -53,12 +54,12 @@ def build(name: str, found: Found, out: Path, title: str = "", about: str = "") 
     report = Report(out / "index.html", left_out=usable.left_out | found.problems)
     table = frame(usable.compared)
     groups = list(table.groupby(["arch", "dataset", "init", "rescale"], sort=True))
-    sections = [_section(report, key, rows, out, name) for key, rows in groups]
+    sections = [_section(report, key, rows, out) for key, rows in groups]
     write_text(report.page, _page(name, title, about, usable.compared, sections, report.left_out))
     return report
 
 
-def _section(report: Report, key: Any, rows: pd.DataFrame, out: Path, name: str) -> dict[str, Any]:
+def _section(report: Report, key: Any, rows: pd.DataFrame, out: Path) -> dict[str, Any]:
     arch, dataset, init, rescale = key
     title = f"{arch} on {dataset}"
     summary = curves(rows)
@@ -103,7 +104,7 @@ def _page(
     return template.render(
         title=title or f"Benchmark {name}",
         about=about,
-        summary=f"{count} records compared, {len(left_out)} left out. Sparsity is the fraction of weights removed, counted.",
+        summary=f"{count} records compared, {len(left_out)} left out. Sparsity is counted on the mask.",
         sections=sections,
         left_out=left_out,
         command=f"python -m slt_bench report {name}",

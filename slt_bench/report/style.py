@@ -1,6 +1,7 @@
-"""One look for every figure: a method keeps its colour and its marker everywhere, readable in grey and by the colour-blind."""
+"""One look for every figure: a method keeps its colour and marker everywhere; readable in grey, colour-blind safe."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import matplotlib as mpl
 
@@ -14,7 +15,7 @@ DENSE = {"color": "#000000", "linestyle": "--", "linewidth": 1.0}
 RANDOM = {"color": "#777777", "linestyle": ":", "linewidth": 1.2}
 COLUMN_INCHES = 3.5  # the width of a column in most proceedings
 
-RC = {
+RC: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.size": 8,
     "axes.titlesize": 8,
@@ -50,4 +51,4 @@ def looks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
 def use_style() -> None:
     """Apply the look, and draw without a screen."""
     mpl.use("Agg")
-    mpl.rcParams.update(RC)
+    mpl.rcParams.update(RC)  # type: ignore[arg-type]

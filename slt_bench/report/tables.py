@@ -19,17 +19,17 @@ class Table:
         return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
     def latex(self) -> str:
-        """A booktabs tabular, which needs `\\usepackage{booktabs}`."""
-        body = " \\\\\n".join(" & ".join(_latex(cell) for cell in line) for line in [self.header])
-        rows = "".join(" & ".join(_latex(cell) for cell in line) + " \\\\\n" for line in self.rows)
+        """A tabular that needs the LaTeX package booktabs."""
+        header, *rows = (" & ".join(map(_latex, line)) + " \\\\\n" for line in (self.header, *self.rows))
         columns = "l" + "r" * (len(self.header) - 1)
-        return f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body} \\\\\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
+        body = f"\\toprule\n{header}\\midrule\n{''.join(rows)}\\bottomrule\n"
+        return f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}\n"
 
 
 def accuracy_table(curves: pd.DataFrame) -> Table:
     """Test accuracy in per cent of each method at each asked sparsity of one architecture and data set.
 
-    A cell is the mean over seeds with its 95% interval and the number of seeds; seeds that were lost are told, not averaged.
+    A cell is the mean over seeds with its 95% interval and their number; seeds that were lost are told, not averaged.
 
     Args:
         curves: As from `analysis.curves`.
