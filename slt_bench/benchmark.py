@@ -79,12 +79,15 @@ class Job(Model):
         return ("smoke-" if self.smoke else "") + re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
 
 
+Sparsities = Annotated[tuple[float, ...], Field(min_length=1)]
+
+
 class Entry(Model):
     """A method in a benchmark; its key there is its label."""
 
     method: str | None = Field(None, description="name of the method, where it is not the label")
     settings: dict[str, Any] = Field(default_factory=dict)
-    sparsities: tuple[float, ...] | None = Field(None, description="in place of the benchmark's")
+    sparsities: Sparsities | None = Field(None, description="in place of the benchmark's")
 
 
 def _one_or_more(value: Any) -> Any:
@@ -109,7 +112,7 @@ class Benchmark(Model):
     datasets: Names | None = Field(None, description="None: the one that each architecture is usually tried on")
     inits: Names = ("signed_constant",)
     rescale: Literal["none", "density"] = "density"
-    sparsities: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)
+    sparsities: Sparsities = (0.5, 0.8, 0.9, 0.95)
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
     budget: Budget = Budget()
 
@@ -147,7 +150,7 @@ def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserEr
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = model.model_fields if len(first["loc"]) == 1 else _fields_at(model, first["loc"][:-1])
-        return UserError(f"{what} has a key that it should not: {unknown('key', where.rpartition('.')[2], known)}")
+        return UserError(f"{what} has a key that it should not: {unknown('key', str(first['loc'][-1]), known)}")
     value = "" if first["type"] == "missing" else f" It has {first['input']!r}."
     return UserError(f"{what} is not right at '{where}': {first['msg'].removeprefix('Value error, ')}.{value}")
 
@@ -184,7 +187,7 @@ def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> li
                     method=method,
                     settings=settings,
                     arch=_known(arch),
-                    dataset=dataset,
+                    dataset=data.find(dataset).name,
                     init=init,
                     rescale=benchmark.rescale,
                     sparsity=sparsity,
@@ -227,7 +230,7 @@ def resolve_settings(method: str, given: dict[str, Any], registry: Registry) -> 
         first = error.errors(include_url=False)[0]
         if first["type"] == "extra_forbidden":
             raise unknown(f"setting of {method}", str(first["loc"][0]), model.model_fields) from error
-        raise explain(error, f"The settings of {method}", model) from error
+        raise explain(error, f"A setting of {method}", model) from error
 
 
 def _resolve(label: str, entry: Entry, registry: Registry) -> tuple[str, dict[str, Any], bool]:

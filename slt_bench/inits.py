@@ -47,7 +47,10 @@ class Init:
         return cls(name, limit)
 
     def __str__(self) -> str:
-        return self.name if self.limit is None else f"{self.name}:{self.limit:g}"
+        if self.limit is None:
+            return self.name
+        short = f"{self.limit:g}"
+        return f"{self.name}:{short if float(short) == self.limit else repr(self.limit)}"
 
     def draw(self, count: int, fan_in: int, *key: object) -> streams.Floats:
         """`count` weights of a layer with that fan-in, of the stream that `key` names."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from slt_bench.errors import UserError, unknown
 from slt_bench.streams import derive_seed
@@ -50,7 +50,7 @@ class Registry:
         if name in self.methods:
             return self.methods[name]
         for source, error in self.broken.items():
-            if Path(source).stem == name:
+            if name in (Path(source).stem, source.partition(" = ")[0]):  # a file, or an entry point
                 raise UserError(f"The method '{name}' ({source}) cannot be used: {error}")
         raise unknown("method", name, self.methods)
 
@@ -72,7 +72,7 @@ def suite_folder(name: str) -> Path:
 
 def plugin_folders() -> tuple[Path, ...]:
     """The user's folders of plug-ins, from the environment variable that `--plugins` sets."""
-    return tuple(Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part)
+    return tuple(Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part)
 
 
 def load() -> Registry:
@@ -87,12 +87,12 @@ def load() -> Registry:
 @cache
 def _load(folders: tuple[Path, ...]) -> Registry:
     registry = Registry()
-    for folder in (suite_folder("methods"), *folders):
+    for folder in dict.fromkeys((suite_folder("methods").resolve(), *folders)):
         if not folder.is_dir():
             raise UserError(f"The plug-in folder '{folder}' does not exist.")
         for file in sorted(folder.glob("*.py")):
             if not file.name.startswith("_"):
-                _add_from(registry, str(file), _file_module(folder.resolve(), file.stem))
+                _add_from(registry, str(file), _file_module(folder, file.stem))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         _add_from(registry, f"{entry.name} = {entry.value}", entry.value.partition(":")[0])
     return registry
@@ -136,9 +136,16 @@ def _methods_of(module: types.ModuleType) -> list[type["Method"]]:
 
 
 def _problem(method: type["Method"]) -> str:
+    from slt_bench.method import Purity, SparsityControl  # noqa: PLC0415 - torch loads with it
+
     missing = [name for name in ("name", "version", "paper", "sparsity_control", "purity") if not hasattr(method, name)]
     if missing:
         return f"{method.__name__} does not say its {', '.join(missing)}"
-    if not method.name.replace("_", "").isalnum():
+    if not isinstance(method.name, str) or not method.name.replace("_", "").isalnum():
         return f"the name '{method.name}' of {method.__name__} is not made of letters, digits and underscores"
+    if type(method.version) is not int:
+        return f"the version of {method.__name__} is {method.version!r}, not a whole number"
+    for attribute, kinds in (("sparsity_control", get_args(SparsityControl)), ("purity", get_args(Purity))):
+        if getattr(method, attribute) not in kinds:
+            return f"the {attribute} of {method.__name__} is {getattr(method, attribute)!r}, not {', '.join(kinds)}"
     return ""

@@ -88,7 +88,7 @@ def parse_sparsities(text: str) -> tuple[float, ...]:
 
 
 def check_sparsity(value: float) -> float:
-    """The value itself where it is a sparsity.
+    """The value itself where it is a sparsity; minus zero as zero, which is the same job.
 
     Raises:
         UserError: It lies outside [0, 1).
@@ -97,7 +97,7 @@ def check_sparsity(value: float) -> float:
         raise UserError(
             f"Sparsity {value:g} is outside [0, 1). It is the fraction of weights removed: 0.9 keeps a tenth."
         )
-    return value
+    return abs(value)
 
 
 def parse_assignments(items: Iterable[str]) -> dict[str, dict[str, object]]:
@@ -113,7 +113,7 @@ def parse_assignments(items: Iterable[str]) -> dict[str, dict[str, object]]:
             raise UserError(f"'{item}' is no setting. Write METHOD.FIELD=VALUE, as in gates.sigma=0.3.")
         try:
             value = json.loads(found[3])
-        except ValueError:
+        except (ValueError, RecursionError):
             value = found[3]
         settings.setdefault(found[1], {})[found[2]] = value
     return settings

@@ -23,7 +23,8 @@ def derive_seed(*parts: object) -> int:
 def uniform(count: int, *key: object) -> Floats:
     """`count` numbers, uniform in the open interval (0, 1), of the stream that `key` names."""
     bits = _philox(key).random_raw(count)
-    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    numbers = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return np.minimum(numbers, 1.0 - 2.0**-53, out=numbers)  # the sum above rounds the largest of them to 1
 
 
 def normal(count: int, *key: object) -> Floats:

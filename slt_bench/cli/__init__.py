@@ -35,6 +35,3 @@ def main() -> None:
     except UserError as error:
         print(f"slt_bench: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("slt_bench: stopped. What has ended is kept; the same command goes on from there.", file=sys.stderr)
-        sys.exit(3)

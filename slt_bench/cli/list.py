@@ -33,7 +33,9 @@ def _show(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) 
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*header, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(header):
+        table.add_column(column, no_wrap=index < len(header) - 1)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     Console().print(table)
@@ -54,7 +56,7 @@ def _methods() -> None:
         )
         for name, method in sorted(registry.methods.items())
     ]
-    _show("methods", ("name", "purity", "sparsity", "version", "paper", "what it is"), rows)
+    _show("methods", ("name", "purity", "sparsity", "paper", "what it is"), rows)
     if registry.broken:
         _show("plug-ins that cannot be used", ("where", "why"), list(registry.broken.items()))
 

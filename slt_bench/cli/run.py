@@ -46,7 +46,11 @@ def run(
         show_plan(selected, overview)
         return
     context = _check(selected, todo, data_root, device, threads, download=download)
-    _run(selected, todo, context)
+    try:
+        _run(selected, todo, context)
+    except KeyboardInterrupt:
+        typer.echo("slt_bench: stopped. What has ended is kept; the same command goes on from there.", err=True)
+        raise typer.Exit(3) from None
     _finish(selected, reports)
 
 

@@ -13,17 +13,19 @@ from slt_bench.report.build import build
 
 
 def show_report(benchmark: Benchmark, found: Found, out: Path) -> None:
-    """Draw the report of these records and print its tables."""
+    """Draw the report of these records and print its tables, a row a sparsity, so that they fit."""
     drawn = build(benchmark.name, found, out, benchmark.title, benchmark.about)
     console = Console()
     for title, content in drawn.tables.items():
-        table = Table(
-            title=f"{escape(title)}: test accuracy (%) over sparsity", title_justify="left", box=box.SIMPLE_HEAD
-        )
-        for index, name in enumerate(content.header):
-            table.add_column(escape(name), justify="left" if index == 0 else "right")
-        for row in content.rows:
-            table.add_row(*map(escape, row))
+        columns = list(zip(content.header, *content.rows, strict=True))
+        table = Table(title=f"{escape(title)}: test accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
+        table.add_column("sparsity", no_wrap=True)
+        for label in columns[0][1:]:
+            table.add_column(escape(label.replace(" (", "\n(")), justify="right")
+        for sparsity, *cells in columns[1:]:
+            table.add_row(
+                sparsity.replace("own sparsity", "own"), *(escape(cell.replace(" (n=", "\n(n=")) for cell in cells)
+            )
         console.print(table)
     if drawn.left_out:
         console.print(f"{len(drawn.left_out)} records left out; the page says why.")

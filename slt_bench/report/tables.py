@@ -29,29 +29,34 @@ class Table:
 def accuracy_table(curves: pd.DataFrame) -> Table:
     """Test accuracy in per cent of each method at each asked sparsity of one architecture and data set.
 
-    A cell is the mean over seeds with its 95% interval and their number; seeds that were lost are told, not averaged.
+    A cell is the mean over seeds with its 95% interval; their number n where it is not that of most cells, which the
+    header tells. Seeds that were lost are told, not averaged.
 
     Args:
         curves: As from `analysis.curves`.
     """
     sparsities = sorted(curves["asked_sparsity"].dropna().unique())
-    header = ["method (purity)", *(f"{value:g}" for value in sparsities), "own sparsity"]
+    common = int(curves["n"].mode().iloc[0]) if len(curves) else 0
+    header = [f"method (purity), n={common}", *(f"{value:g}" for value in sparsities), "own sparsity"]
     rows = []
     for label, group in curves.groupby("label", sort=True):
-        cells = {row["asked_sparsity"]: _cell(row) for _, row in group.dropna(subset=["asked_sparsity"]).iterrows()}
-        own = [_cell(row) + _at(row) for _, row in group[group["asked_sparsity"].isna()].iterrows()]
+        cells = {
+            row["asked_sparsity"]: _cell(row, common) for _, row in group.dropna(subset=["asked_sparsity"]).iterrows()
+        }
+        own = [_cell(row, common) + _at(row) for _, row in group[group["asked_sparsity"].isna()].iterrows()]
         purity = group["purity"].iloc[0]
         rows.append([f"{label} ({purity})", *(cells.get(value, "") for value in sparsities), "; ".join(own)])
     table = Table(header, rows)
     return table if any(row[-1] for row in rows) else Table(header[:-1], [row[:-1] for row in rows])
 
 
-def _cell(row: "pd.Series[float]") -> str:
+def _cell(row: "pd.Series[float]", common: int) -> str:
     lost = f" [{row['statuses']}]" if row["lost"] else ""
     if not row["n"]:
         return lost.strip() or "-"
     spread = f" ± {100 * row['half_width']:.2f}" if math.isfinite(row["half_width"]) else ""
-    return f"{100 * row['mean']:.2f}{spread} (n={row['n']}){lost}"
+    seeds = f" (n={row['n']})" if row["n"] != common else ""
+    return f"{100 * row['mean']:.2f}{spread}{seeds}{lost}"
 
 
 def _at(row: "pd.Series[float]") -> str:

@@ -1,0 +1,57 @@
+"""Fixtures that tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from slt_bench.benchmark import Budget, Job
+from slt_bench.execution.worker import Context
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def data_root():
+    """The folder of real data sets; skips where there is none."""
+    root = os.environ.get("SLT_BENCH_DATA")
+    if not root or not Path(root).is_dir():
+        pytest.skip("SLT_BENCH_DATA names no folder of real data sets")
+    return Path(root)
+
+
+@pytest.fixture
+def context(tmp_path):
+    """A place to run jobs that need no data from disk."""
+    return Context(tmp_path / "no-data", "cpu")
+
+
+@pytest.fixture
+def make_job():
+    """A function that makes jobs: edge-popup on LeNet and digits, two epochs, unless told otherwise."""
+
+    def make(**changes):
+        values = {
+            "benchmark": "tiny",
+            "label": changes.get("method", "edgepopup"),
+            "method": "edgepopup",
+            "settings": {},
+            "arch": "lenet300",
+            "dataset": "digits",
+            "init": "signed_constant",
+            "rescale": "density",
+            "sparsity": 0.5,
+            "seed": 0,
+            "budget": Budget(epochs=2, batch_size=64),
+        }
+        return Job(**(values | changes))
+
+    return make
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a part that is not here, and say which."""
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))

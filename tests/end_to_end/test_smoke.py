@@ -1,0 +1,36 @@
+"""Every architecture with every method, end to end, on real images."""
+
+import pytest
+
+from slt_bench import archs, plugins
+from slt_bench.benchmark import Budget
+from slt_bench.data import find
+from slt_bench.data.root import is_present
+from slt_bench.execution.worker import Context, run_job
+
+METHODS = ("gates", "gates_structured", "edgepopup", "random_mask", "dense")
+
+
+def test_the_methods_below_are_all_of_the_suite():
+    assert set(METHODS) == set(plugins.load().methods)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize("arch", [*archs.ARCHS, "wrn16_2", "timm:convnext_atto"])
+def test_every_method_runs_on_every_architecture(arch, make_job, data_root, tmp_path):
+    dataset = archs.find(arch).dataset
+    if not is_present(find(dataset), data_root):
+        pytest.skip(f"no {dataset} in SLT_BENCH_DATA")
+    for method in METHODS:
+        sparsity = None if method == "dense" else 0.5
+        budget = Budget(epochs=1, batch_size=4)
+        job = make_job(method=method, arch=arch, dataset=dataset, sparsity=sparsity, budget=budget, smoke=True)
+        record = run_job(job, tmp_path, Context(data_root))
+        # "done" says that the weights were bit-identical after the search, and again when rebuilt from the ticket.
+        assert (record.status, record.reason) == ("done", "")
+        assert record.job.smoke
+        tolerance = 0.05 if method == "gates_structured" else 1e-3
+        assert record.metrics["sparsity"] == pytest.approx(sparsity or 0.0, abs=tolerance)
+        if method != "random_mask":
+            assert len(record.curve) == 1

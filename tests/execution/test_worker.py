@@ -1,0 +1,212 @@
+"""One job, from its description to its record."""
+
+import pytest
+import torch
+
+from slt_bench import plugins, records
+from slt_bench.benchmark import Budget
+from slt_bench.data.dataset import load as load_data
+from slt_bench.evaluate import accuracy
+from slt_bench.execution.worker import run_job
+from slt_bench.method import Method
+from slt_bench.ticket import read_ticket
+
+
+@pytest.fixture
+def use(monkeypatch):
+    """A function that puts a method into the registry for one test."""
+
+    def put(method):
+        registry = plugins.load()
+        monkeypatch.setitem(registry.methods, method.name, method)
+
+    return put
+
+
+class Plain(Method):
+    """Keeps everything; what the tests below derive their misbehaviour from."""
+
+    name, version, paper = "plain", 1, "a test"
+    sparsity_control, purity = "exact", "frozen"
+
+    def gates(self):
+        return torch.ones_like(self.network.weights)
+
+    def mask(self):
+        return torch.ones_like(self.network.weights, dtype=torch.bool)
+
+
+def test_the_reported_accuracy_is_that_of_the_ticket_on_disk(make_job, context, tmp_path):
+    record = run_job(make_job(sparsity=0.8), tmp_path, context)
+    ticket = read_ticket(tmp_path / records.TICKET)
+    data = load_data("digits", context.data_root)
+    assert record.status == "done"
+    assert record.metrics["test_accuracy"] == accuracy(ticket.rebuild(), data.test, data.info)
+    assert record.metrics["sparsity"] == ticket.sparsity == pytest.approx(0.8, abs=1e-3)
+    assert record.mask_hash == ticket.mask_hash
+    assert record.metrics["test_accuracy"] > 0.5
+    assert records.read(tmp_path.parent).records[record.id] == record
+
+
+def test_the_record_tells_everything_about_the_run(make_job, context, tmp_path):
+    record = run_job(make_job(method="gates", sparsity=0.9), tmp_path, context)
+    assert record.settings["sigma"] == 0.5
+    assert [row["epoch"] for row in record.curve] == [1.0, 2.0]
+    assert record.n == 64 * 300 + 300 * 100 + 100 * 10
+    kept = sum(layer.density * torch.Size(layer.shape).numel() for layer in record.layers)
+    assert kept == pytest.approx(record.n * record.metrics["density"])
+    assert {"search", "evaluation", "total"} <= set(record.seconds)
+    assert record.peak_memory_mb > 0
+    assert {"torch", "hardware", "commit", "threads", "ended"} <= set(record.provenance)
+    gap = record.metrics["relaxed_accuracy"] - record.metrics["validation_accuracy"]
+    assert record.metrics["binarisation_gap"] == pytest.approx(gap)
+    assert (tmp_path / records.CURVE).read_text().startswith("epoch,loss")
+
+
+def test_a_job_gives_the_same_result_twice(make_job, context, tmp_path):
+    first, second = (tmp_path / name for name in ("first", "second"))
+    first.mkdir()
+    second.mkdir()
+    job = make_job(method="gates", sparsity=0.7)
+    a, b = run_job(job, first, context), run_job(job, second, context)
+    assert (a.mask_hash, a.metrics, a.curve) == (b.mask_hash, b.metrics, b.curve)
+    assert (first / records.TICKET).read_bytes() == (second / records.TICKET).read_bytes()
+
+
+def test_methods_are_paired_by_seed_on_the_same_weights(make_job, context, tmp_path):
+    hashes = {}
+    for method in ("edgepopup", "gates", "random_mask"):
+        for seed in (0, 1):
+            folder = tmp_path / f"{method}{seed}"
+            folder.mkdir()
+            hashes[method, seed] = run_job(make_job(method=method, seed=seed), folder, context).weight_hash
+    assert hashes["edgepopup", 0] == hashes["gates", 0] == hashes["random_mask", 0]
+    assert hashes["edgepopup", 0] != hashes["edgepopup", 1]
+
+
+def test_an_untrained_random_mask_is_near_chance_and_dense_is_not(make_job, context, tmp_path):
+    floor = run_job(make_job(method="random_mask"), tmp_path, context)
+    assert floor.metrics["test_accuracy"] < 0.3
+    assert floor.curve == []
+    dense = run_job(make_job(method="dense", sparsity=None, budget=Budget(epochs=6, batch_size=32)), tmp_path, context)
+    assert dense.metrics["test_accuracy"] > 0.9
+    assert dense.purity == "trained"
+    assert dense.metrics.get("shuffled_accuracy") is None
+
+
+def test_both_sanity_checks_of_a_real_ticket_fall_towards_chance(make_job, context, tmp_path):
+    record = run_job(make_job(sparsity=0.5, budget=Budget(epochs=15, batch_size=64)), tmp_path, context)
+    assert record.metrics["test_accuracy"] > 0.9
+    assert record.metrics["shuffled_accuracy"] < 0.5
+    assert record.metrics["redrawn_accuracy"] < 0.5
+
+
+def test_a_layer_without_weights_is_a_status_not_a_number(make_job, context, tmp_path, use):
+    class Collapsing(Plain):
+        """Closes the last layer."""
+
+        name = "collapsing"
+
+        def mask(self):
+            mask = super().mask()
+            mask[self.network.layers[-1].slice] = False
+            return mask
+
+    use(Collapsing)
+    record = run_job(make_job(method="collapsing"), tmp_path, context)
+    assert record.status == "collapsed"
+    assert "5.weight" in record.reason
+
+
+def test_a_loss_that_is_no_number_is_a_status(make_job, context, tmp_path):
+    settings = {"lr": 1e30, "optimizer": "sgd"}
+    record = run_job(make_job(method="dense", sparsity=None, settings=settings), tmp_path, context)
+    assert record.status == "diverged"
+    assert "nan" in record.reason
+    assert record.metrics == {}
+
+
+def test_a_method_that_raises_leaves_a_record_with_its_traceback(make_job, context, tmp_path, use):
+    class Raising(Plain):
+        """Fails."""
+
+        name = "raising"
+
+        def mask(self):
+            raise ValueError("no mask today")
+
+    use(Raising)
+    record = run_job(make_job(method="raising"), tmp_path, context)
+    assert record.status == "failed"
+    assert record.reason == "ValueError: no mask today"
+    assert "in mask" in record.traceback
+    assert not (tmp_path / records.TICKET).exists()
+
+
+def test_a_method_that_writes_to_the_frozen_weights_is_caught(make_job, context, tmp_path, use):
+    class Training(Plain):
+        """Trains the weights a little."""
+
+        name = "training"
+
+        def on_progress(self, _):
+            self.network.weights.mul_(1.001)
+
+    use(Training)
+    record = run_job(make_job(method="training"), tmp_path, context)
+    assert record.status == "failed"
+    assert "training changed the frozen weights" in record.reason
+
+
+def test_a_method_with_a_soft_mask_is_caught(make_job, context, tmp_path, use):
+    class Soft(Plain):
+        """Gives numbers where a mask should be."""
+
+        name = "soft"
+
+        def mask(self):
+            return torch.full_like(self.network.weights, 0.5)
+
+    use(Soft)
+    record = run_job(make_job(method="soft"), tmp_path, context)
+    assert record.status == "failed"
+    assert "a mask is bool" in record.reason
+
+
+def test_a_frozen_method_that_hands_over_other_weights_is_caught(make_job, context, tmp_path, use):
+    class Swapping(Plain):
+        """Says frozen, and is not."""
+
+        name = "swapping"
+
+        def changed_weights(self):
+            return 2 * self.network.weights
+
+    use(Swapping)
+    record = run_job(make_job(method="swapping"), tmp_path, context)
+    assert record.status == "failed"
+    assert "says that it is 'frozen'" in record.reason
+
+
+@pytest.mark.parametrize("method", ["gates", "edgepopup", "random_mask"])
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.95])
+def test_the_counted_sparsity_is_the_asked_one(make_job, context, tmp_path, method, sparsity):
+    record = run_job(make_job(method=method, sparsity=sparsity), tmp_path, context)
+    assert record.metrics["sparsity"] == pytest.approx(sparsity, abs=1e-3)
+
+
+def test_smoke_runs_use_few_images_and_say_so(make_job, context, tmp_path):
+    record = run_job(make_job(smoke=True, budget=Budget(epochs=1, batch_size=4)), tmp_path, context)
+    assert record.status == "done"
+    assert record.job.smoke
+    assert record.job.folder.startswith("smoke-")
+
+
+def test_published_gates_take_their_sparsity_from_the_penalty(make_job, context, tmp_path):
+    def sparsity(penalty):
+        job = make_job(
+            method="gates", sparsity=None, settings={"penalty": penalty}, budget=Budget(epochs=10, batch_size=64)
+        )
+        return run_job(job, tmp_path, context).metrics["sparsity"]
+
+    assert sparsity(1e-3) > sparsity(1e-6) + 0.1

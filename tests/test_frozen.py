@@ -1,0 +1,428 @@
+"""The frozen network: its weights, its table of layers, its rescaling, its statistics."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from slt_bench.errors import UserError
+from slt_bench.frozen import FrozenNetwork, layer_table
+from slt_bench.plugins import load
+
+MNIST, CIFAR, DIGITS, TINY = (1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 8, 8)
+GOLDEN = {  # weight hashes of seed 0: the weights that every record and ticket so far was found in
+    ("lenet300", MNIST, "signed_constant"): "6bc0c0b987170aa60c077d4b9bb4472edc9b554220aa9479bda6cd6be3ace592",
+    ("lenet300", MNIST, "kaiming_normal"): "3f178cab588b7204b6519cee6da13089c2501ba46d9cff830083efa336e6a08f",
+    ("lenet300", MNIST, "kaiming_uniform"): "458bb986ba34c98d9c9caa2d3450233f5c50d9af9b27586703b4d82f70ec5c3e",
+    ("lenet300", MNIST, "uniform:0.1"): "3483ac45d8ea41033f0779c601aa164e83a9e722df1f45b6f0baea4ccda21e2f",
+    ("conv2", CIFAR, "signed_constant"): "4ed92c0f6b2242129f7e02620a59749e3323149fa4e438020b54fa1eec1a266e",
+    ("resnet20", CIFAR, "signed_constant"): "d81772468240b36a06519c08e0f0b64ede7eeb73c48b38f17ce6e0e75fbca4cd",
+    ("resnet20", CIFAR, "kaiming_normal"): "59a2bc4ec14637ea9ee56077534a4398235c91c12b2ec3921020b43c6ac8fb51",
+    ("wrn10_1", CIFAR, "signed_constant"): "90206b4605bc124b860d00433d4af28f508715b622ac18339bec3637c24340ba",
+    ("vit_tiny", CIFAR, "signed_constant"): "a6d04e5e5d15d3a9c0c2f57d74b4f46235e0e73e3b91f2b5c1fc101dc198f7ef",
+}
+
+
+def make(arch="lenet300", shape=DIGITS, **options):
+    return FrozenNetwork(arch, shape=shape, classes=10, **options)
+
+
+def images(shape, count=8, seed=0):
+    return torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def random_gates(n, seed=1):
+    return torch.rand(n, generator=torch.Generator().manual_seed(seed))
+
+
+def random_mask(n, density=0.5, seed=2):
+    return (random_gates(n, seed) < density).float()
+
+
+def layers_of(network, flat):
+    """By name: the layer's part of a flat vector, as the layer's own shape. Counts offsets for itself."""
+    start, parts = 0, {}
+    for layer in network.layers:
+        size = math.prod(layer.shape)
+        parts[layer.name] = flat[start : start + size].reshape(layer.shape)
+        start += size
+    assert start == len(flat)
+    return parts
+
+
+class TestTable:
+    def test_of_lenet(self):
+        network = make(shape=MNIST)
+        assert network.n == 784 * 300 + 300 * 100 + 100 * 10
+        assert [layer.shape for layer in network.layers] == [(300, 784), (100, 300), (10, 100)]
+        assert [layer.fan_in for layer in network.layers] == [784, 300, 100]
+        assert [layer.start for layer in network.layers] == [0, 235_200, 265_200]
+        assert network.sizes == [235_200, 30_000, 1_000]
+        assert network.layers[1].slice == slice(235_200, 265_200)
+
+    def test_of_convolutions(self):
+        network = make("wrn10_1", TINY)
+        by_shape = {layer.shape: layer.fan_in for layer in network.layers}
+        assert by_shape[(16, 3, 3, 3)] == 27
+        assert by_shape[(32, 16, 1, 1)] == 16
+        assert by_shape[(10, 64)] == 64
+        assert sum(network.sizes) == network.n
+
+    def test_holds_grouped_and_transposed_and_attention_weights_but_no_others(self):
+        skeleton = nn.Sequential()
+        skeleton.add_module("grouped", nn.Conv2d(8, 4, 3, groups=2))
+        skeleton.add_module("norm", nn.BatchNorm2d(4))
+        skeleton.add_module("attention", nn.MultiheadAttention(4, 2))
+        skeleton.add_module("table", nn.Embedding(5, 4))
+        skeleton.add_module("line", nn.Conv1d(4, 2, 5))
+        found = {layer.name: (layer.shape, layer.fan_in) for layer in layer_table(skeleton)}
+        assert found == {
+            "grouped.weight": ((4, 4, 3, 3), 36),
+            "attention.in_proj_weight": ((12, 4), 4),
+            "attention.out_proj.weight": ((4, 4), 4),
+            "line.weight": ((2, 4, 5), 20),
+        }
+
+    def test_a_shared_weight_counts_once(self):
+        one, other = nn.Linear(4, 4), nn.Linear(4, 4)
+        other.weight = one.weight
+        assert sum(layer.size for layer in layer_table(nn.Sequential(one, other))) == 16
+
+
+class TestForward:
+    def test_lenet_is_three_matrix_products(self):
+        network = make(shape=MNIST)
+        effective = torch.randn(network.n, generator=torch.Generator().manual_seed(3)) / 20
+        first, second, third = effective.double().split([235_200, 30_000, 1_000])
+        x = images(MNIST)
+        hidden = (x.double().flatten(1) @ first.view(300, 784).T).clamp(min=0)
+        hidden = (hidden @ second.view(100, 300).T).clamp(min=0)
+        expected = hidden @ third.view(10, 100).T
+        assert torch.allclose(network(x, effective).double(), expected, rtol=1e-4, atol=1e-5)
+
+    def test_resnet20_is_what_he_et_al_describe(self):
+        network = make("resnet20", TINY)
+        effective = network.effective(random_mask(network.n))
+        weights = [part.double() for part in layers_of(network, effective).values()]
+        x = images(TINY).double()
+
+        def norm(y):  # batch statistics, scale 1, shift 0
+            mean = y.mean((0, 2, 3), keepdim=True)
+            return (y - mean) / (y.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+
+        queue = iter(weights)
+        y = norm(functional.conv2d(x, next(queue), padding=1)).relu()
+        for stage in range(3):
+            for block in range(3):
+                stride = 2 if stage > 0 and block == 0 else 1
+                out = norm(functional.conv2d(y, next(queue), stride=stride, padding=1)).relu()
+                out = norm(functional.conv2d(out, next(queue), padding=1))
+                if stride == 2:
+                    kept, new = y[:, :, ::2, ::2], y.shape[1] // 2
+                    zeros = kept.new_zeros(len(x), new, *kept.shape[2:])
+                    y = torch.cat([zeros, kept, zeros], 1)
+                y = (out + y).relu()
+        expected = y.mean((2, 3)) @ next(queue).T
+        assert next(queue, None) is None
+        network.train()
+        assert torch.allclose(network(x.float(), effective).double(), expected, rtol=1e-3, atol=1e-4)
+
+    @pytest.mark.parametrize("arch", ["conv2", "wrn10_1", "timm:mixer_s32_224"])
+    def test_equals_the_plain_module_with_the_weights_copied_in(self, arch):
+        shape = (3, 32, 32)
+        network = make(arch, shape)
+        effective = network.effective(random_mask(network.n))
+        from slt_bench.archs import find
+
+        plain = find(arch).build(shape, 10).eval()
+        state = dict(network.skeleton.state_dict()) | layers_of(network, effective)
+        plain.load_state_dict(state)
+        x = images(shape, 2)
+        assert torch.equal(network.eval()(x, effective), plain(x))
+
+    def test_the_frozen_weights_themselves_give_the_skeletons_output(self):
+        network = make("wrn10_1", TINY).eval()
+        x = images(TINY)
+        assert torch.equal(network(x, network.weights), network.skeleton(x))
+
+
+class TestGradient:
+    def test_of_the_gates_is_the_dense_gradient_times_the_scaled_weights(self):
+        network = make()
+        gates = random_gates(network.n).requires_grad_()
+        x, labels = images(DIGITS), torch.arange(8)
+        functional.cross_entropy(network(x, network.effective(gates)), labels).backward()
+        dense = network.effective(gates).detach().requires_grad_()
+        functional.cross_entropy(network(x, dense), labels).backward()
+        scale = torch.cat([part / part.square().mean().sqrt() * 0 + 1 / part.square().mean().sqrt()
+                           for part in gates.detach().split(network.sizes)])  # fmt: skip
+        assert torch.allclose(gates.grad, dense.grad * network.weights * scale, rtol=1e-5, atol=1e-9)
+        assert gates.grad.count_nonzero() > network.n / 4
+
+    def test_equals_finite_differences(self):
+        network = make(rescale="none")
+        gates = random_gates(network.n)
+        x, labels = images(DIGITS), torch.arange(8)
+        first, second, third = (part.double().view(shape) for part, shape in zip(
+            network.weights.split(network.sizes), [(300, 64), (100, 300), (10, 100)], strict=True))  # fmt: skip
+
+        def loss(g):  # in double, so that small steps can be told apart
+            a, b, c = (part.view(w.shape) * w for part, w in zip(g.split(network.sizes), (first, second, third),
+                                                                 strict=True))  # fmt: skip
+            hidden = ((x.double().flatten(1) @ a.T).relu() @ b.T).relu()
+            return functional.cross_entropy(hidden @ c.T, labels)
+
+        variable = gates.clone().requires_grad_()
+        functional.cross_entropy(network(x, network.effective(variable)), labels).backward()
+        generator = torch.Generator().manual_seed(5)
+        for layer in network.layers:
+            direction = torch.zeros(network.n, dtype=torch.float64)
+            direction[layer.slice] = torch.randn(layer.size, generator=generator, dtype=torch.float64)
+            step = 1e-6
+            slope = (loss(gates.double() + step * direction) - loss(gates.double() - step * direction)) / (2 * step)
+            assert float(variable.grad.double() @ direction) == pytest.approx(float(slope), rel=1e-3, abs=1e-6)
+
+    def test_reaches_weights_that_a_method_trains(self):
+        network = make()
+        weights = network.weights.clone().requires_grad_()
+        mask = random_mask(network.n)
+        network.effective(mask, weights).sum().backward()
+        densities = torch.cat([part.mean().expand_as(part) for part in mask.split(network.sizes)])
+        assert torch.allclose(weights.grad, mask / densities.sqrt())
+
+    def test_none_reaches_the_network_itself(self):
+        network = make("wrn10_1", TINY)
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        assert not network.weights.requires_grad
+
+
+class TestWeights:
+    @pytest.mark.parametrize(("key", "expected"), GOLDEN.items(), ids=lambda value: value[0] if value[0] else None)
+    def test_golden_hash(self, key, expected):
+        arch, shape, init = key
+        assert make(arch, shape, init=init).weight_hash() == expected
+
+    def test_depend_on_arch_init_and_seed(self):
+        base = make().weights
+        assert torch.equal(make().weights, base)
+        assert not torch.equal(make(seed=1).weights, base)
+        assert not torch.equal(make(init="kaiming_normal").weights, base)
+        assert make(seed=1).weight_hash() != make().weight_hash()
+
+    def test_do_not_depend_on_the_rescale_the_global_generator_or_the_threads(self):
+        expected = make("timm:vit_tiny_patch16_224", (3, 32, 32)).weight_hash()
+        threads = torch.get_num_threads()
+        try:
+            torch.manual_seed(99)
+            torch.set_num_threads(2)
+            assert make("timm:vit_tiny_patch16_224", (3, 32, 32), rescale="none").weight_hash() == expected
+        finally:
+            torch.set_num_threads(threads)
+
+    def test_building_leaves_the_global_generator_alone(self):
+        torch.manual_seed(7)
+        expected = torch.rand(3)
+        torch.manual_seed(7)
+        make("resnet20", TINY)
+        assert torch.equal(torch.rand(3), expected)
+
+    def test_layers_of_one_shape_differ(self):
+        network = make("resnet20", TINY, init="kaiming_normal")
+        parts = [tuple(part.flatten()[:20].tolist()) for part in layers_of(network, network.weights).values()]
+        assert len(set(parts)) == len(parts)
+
+    def test_each_layer_has_the_variance_of_its_fan_in(self):
+        network = make("conv2", TINY, init="kaiming_normal")
+        for layer in network.layers:
+            variance = float(network.weights[layer.slice].var())
+            assert variance * layer.fan_in / 2 == pytest.approx(1, abs=6 * math.sqrt(2 / layer.size))
+
+    def test_hash_covers_what_is_frozen_beside_the_weights(self):
+        network = make("vit_tiny", TINY)
+        before = network.weight_hash()
+        with torch.no_grad():
+            network.skeleton.pos_embed[0, 0, 0] += 1
+        assert network.weight_hash() != before
+
+    @pytest.mark.parametrize("method", ["gates", "gates_structured", "edgepopup", "random_mask", "dense"])
+    @pytest.mark.parametrize(("arch", "shape"), [("lenet300", DIGITS), ("wrn10_1", TINY)])
+    def test_never_change_while_a_method_learns(self, method, arch, shape):
+        network = make(arch, shape)
+        before, copy = network.weight_hash(), network.weights.clone()
+        kind = load().find(method)
+        settings = kind.settings_class()
+        learner = kind(network, settings, None if kind.control(settings) == "none" else 0.5)
+        optimizer = learner.optimizer()
+        for step in range(3):
+            learner.on_progress(step / 3)
+            loss = functional.cross_entropy(network(images(shape, seed=step), learner.effective()), torch.arange(8))
+            if optimizer:
+                optimizer.zero_grad()
+                (loss + learner.penalty()).backward()
+                optimizer.step()
+        learner.mask()
+        assert network.weight_hash() == before
+        assert torch.equal(network.weights, copy)
+
+
+class TestEverythingElse:
+    @pytest.mark.parametrize("arch", ["resnet18", "vit_tiny", "swin_t", "timm:convnext_atto", "timm:mixer_s32_224"])
+    def test_biases_are_0_and_norms_do_nothing(self, arch):
+        network = make(arch, CIFAR)
+        affine = 0
+        for module in network.skeleton.modules():
+            if getattr(module, "bias", None) is not None:
+                assert not module.bias.any(), module
+            if isinstance(module, nn.LayerNorm | nn.BatchNorm2d) and module.weight is not None:
+                affine += 1
+                assert torch.equal(module.weight, torch.ones_like(module.weight)), module
+        assert affine > 0
+
+    def test_embeddings_are_random_and_small(self):
+        skeleton = make("vit_tiny", CIFAR).skeleton
+        for embedding in (skeleton.pos_embed, skeleton.cls_token):
+            assert float(embedding.std()) == pytest.approx(0.02, rel=0.2)
+        assert not torch.equal(make("vit_tiny", CIFAR, seed=1).skeleton.pos_embed, skeleton.pos_embed)
+
+    def test_unknown_rescale(self):
+        with pytest.raises(UserError, match="Unknown rescale 'layer'"):
+            make(rescale="layer")
+
+
+class TestRescale:
+    @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9])
+    def test_divides_a_layer_by_the_root_of_its_density(self, sparsity):
+        network = make("wrn10_1", TINY)
+        mask = random_mask(network.n, 1 - sparsity)
+        effective = network.effective(mask).numpy()
+        weights, bits, start = network.weights.numpy(), mask.numpy(), 0
+        for layer in network.layers:
+            part = slice(start, start + layer.size)
+            density = np.count_nonzero(bits[part]) / layer.size
+            assert np.allclose(effective[part], weights[part] * bits[part] / math.sqrt(density), rtol=1e-6)
+            start += layer.size
+
+    def test_none_leaves_the_weights_as_they_are(self):
+        network = make(rescale="none")
+        mask = random_mask(network.n)
+        assert torch.equal(network.effective(mask), network.weights * mask)
+
+    def test_a_bool_mask_is_as_good(self):
+        network = make()
+        mask = random_mask(network.n, 0.2)
+        assert torch.equal(network.effective(mask.bool()), network.effective(mask))
+
+    def test_keeps_the_second_moment_of_a_layer(self):
+        network = make()
+        effective = network.effective(random_mask(network.n, 0.1))
+        for layer in network.layers:
+            before, after = network.weights[layer.slice], effective[layer.slice]
+            assert float(after.square().mean()) == pytest.approx(float(before.square().mean()), rel=1e-5)
+
+    def test_no_gradient_flows_through_the_density(self):
+        network = make()
+        gates = random_gates(network.n).requires_grad_()
+        network.effective(gates).sum().backward()
+        for part, weights, grad in zip(
+            gates.detach().split(network.sizes),
+            network.weights.split(network.sizes),
+            gates.grad.split(network.sizes),
+            strict=True,
+        ):
+            assert torch.allclose(grad, weights / part.square().mean().sqrt(), rtol=1e-5)
+
+    def test_an_empty_layer_gives_zeros(self):
+        network = make()
+        mask = random_mask(network.n)
+        mask[network.layers[1].slice] = 0
+        effective = network.effective(mask)
+        assert torch.isfinite(effective).all()
+        assert not effective[network.layers[1].slice].any()
+        logits = network(images(DIGITS), effective)
+        assert torch.equal(logits, torch.zeros_like(logits))
+
+    def test_densities(self):
+        network = make()
+        mask = random_mask(network.n, 0.3)
+        expected = [float(part.mean()) for part in mask.split(network.sizes)]
+        assert network.densities(mask).tolist() == pytest.approx(expected)
+        assert network.densities(mask.bool()).tolist() == pytest.approx(expected)
+        spread = network.spread(torch.tensor([1.0, 2.0, 3.0]))
+        assert [float(part.unique()) for part in spread.split(network.sizes)] == [1.0, 2.0, 3.0]
+
+
+class TestStatistics:
+    def test_are_means_over_the_batches(self):
+        network = make("wrn10_1", TINY)
+        effective = network.effective(random_mask(network.n))
+        batches = [images(TINY, count, seed) for seed, count in enumerate((8, 8, 5))]
+        seen = {name: [] for name, module in network.skeleton.named_modules() if isinstance(module, nn.BatchNorm2d)}
+        hooks = [
+            network.skeleton.get_submodule(name).register_forward_pre_hook(
+                lambda _, inputs, name=name: seen[name].append(inputs[0].double())
+            )
+            for name in seen
+        ]
+        network.measure_statistics(iter(batches), effective)
+        for hook in hooks:
+            hook.remove()
+        statistics = network.statistics()
+        assert len(statistics) == 2 * len(seen) > 0
+        for name, inputs in seen.items():
+            assert len(inputs) == 3
+            mean = torch.stack([x.mean((0, 2, 3)) for x in inputs]).mean(0)
+            variance = torch.stack([x.var((0, 2, 3)) for x in inputs]).mean(0)
+            assert torch.allclose(statistics[f"{name}.running_mean"].double(), mean, rtol=1e-4, atol=1e-5)
+            assert torch.allclose(statistics[f"{name}.running_var"].double(), variance, rtol=1e-4, atol=1e-5)
+
+    def test_forget_what_was_there_and_move_on_as_before(self):
+        network = make("wrn10_1", TINY)
+        effective = network.effective(random_mask(network.n))
+        network.measure_statistics([images(TINY)], effective)
+        first = network.statistics()
+        network.train()
+        for seed in range(3):
+            network(images(TINY, seed=seed), effective)
+        assert not torch.equal(next(iter(network.statistics().values())), next(iter(first.values())))
+        network.measure_statistics([images(TINY)], effective)
+        assert all(torch.equal(network.statistics()[name], value) for name, value in first.items())
+        assert not network.training
+        momenta = {m.momentum for m in network.skeleton.modules() if isinstance(m, nn.BatchNorm2d)}
+        assert momenta == {0.1}
+
+    def test_evaluation_uses_them(self):
+        network = make("wrn10_1", TINY)
+        effective = network.effective(random_mask(network.n))
+        x = images(TINY)
+        network.measure_statistics([x], effective)
+        alone = torch.cat([network(row[None], effective) for row in x])
+        assert torch.allclose(alone, network(x, effective), atol=1e-4)
+
+    def test_round_trip_into_another_network(self):
+        one, other = make("wrn10_1", TINY), make("wrn10_1", TINY)
+        effective = one.effective(random_mask(one.n))
+        one.measure_statistics([images(TINY)], effective)
+        statistics = one.statistics()
+        other.load_statistics(statistics)
+        other.eval()
+        assert torch.equal(other(images(TINY, seed=9), effective), one(images(TINY, seed=9), effective))
+        statistics[next(iter(statistics))] += 1  # a copy: the networks do not follow
+        assert torch.equal(other(images(TINY), effective), one(images(TINY), effective))
+
+    def test_refuses_those_of_another_network(self):
+        network = make("wrn10_1", TINY)
+        good = network.statistics()
+        name = next(iter(good))
+        for bad in ({}, good | {"more": good[name]}, good | {name: good[name][:-1]},
+                    {key: value for key, value in good.items() if key != name}):  # fmt: skip
+            with pytest.raises(UserError, match="not those of wrn10_1"):
+                network.load_statistics(bad)
+
+    def test_there_are_none_without_normalisation(self):
+        network = make()
+        network.measure_statistics([images(DIGITS)], network.weights)
+        assert network.statistics() == {}
+        network.load_statistics({})

@@ -1,0 +1,240 @@
+"""What people type to choose things."""
+
+import json
+import math
+import string
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from slt_bench.errors import UserError
+from slt_bench.selection import (
+    check_sparsity,
+    choose,
+    parse_assignments,
+    parse_seeds,
+    parse_sparsities,
+    split_list,
+)
+
+KNOWN = ["edgepopup", "gates", "gates_structured", "random_mask"]
+NAMES = st.text(string.ascii_lowercase + string.digits + "_", min_size=1, max_size=12)
+quick = settings(deadline=None, max_examples=150)
+
+
+def test_split_list_keeps_order_without_blanks_and_repetitions():
+    assert split_list(" b, a,,b , c,") == ["b", "a", "c"]
+    assert split_list(" , ") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("gates", ["gates"]),
+        ("random_mask, gates", ["random_mask", "gates"]),
+        ("gates,gates", ["gates"]),
+        ("gates*", ["gates", "gates_structured"]),
+        ("random_mask,*", ["random_mask", "edgepopup", "gates", "gates_structured"]),
+        ("*gate?,edgepopup", ["gates", "edgepopup"]),
+        ("[eg]*,", ["edgepopup", "gates", "gates_structured"]),
+    ],
+)
+def test_choose_takes_names_and_globs(text, chosen):
+    assert choose("method", text, KNOWN) == chosen
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("gate", "Unknown method 'gate'. Did you mean gates"),
+        ("gates,zzz", "Unknown method 'zzz'. Known: edgepopup, gates"),
+        ("x*", "No method matches 'x*'. Known: edgepopup"),
+        ("", "list of methods is empty"),
+        (" , ,", "list of methods is empty"),
+    ],
+)
+def test_choose_tells_what_is_wrong_and_what_would_be_right(text, told):
+    with pytest.raises(UserError) as error:
+        choose("method", text, KNOWN)
+    assert told in str(error.value)
+
+
+def test_choose_asks_for_names_outside_the_known_ones():
+    assert choose("architecture", "timm:a*,lenet", ["lenet"], lambda name: name.startswith("timm:")) == [
+        "timm:a*",
+        "lenet",
+    ]
+
+
+@quick
+@given(st.lists(NAMES, min_size=1, max_size=8, unique=True), st.data())
+def test_choose_gives_back_any_selection_of_names(known, data):
+    wanted = data.draw(st.lists(st.sampled_from(known), min_size=1))
+    assert choose("thing", ",".join(wanted), known) == list(dict.fromkeys(wanted))
+
+
+@quick
+@given(st.text() | st.text("*?[]!-^\\,. ab"))
+def test_choose_raises_nothing_but_user_errors(text):
+    try:
+        chosen = choose("method", text, KNOWN)
+    except UserError as error:
+        assert str(error)
+    else:
+        assert chosen
+        assert set(chosen) <= set(KNOWN)
+        assert len(chosen) == len(set(chosen))
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("0", (0,)),
+        ("0-2", (0, 1, 2)),
+        ("0-2,7", (0, 1, 2, 7)),
+        ("7, 0-2", (7, 0, 1, 2)),
+        ("3-3", (3,)),
+        ("1,0-2,1", (1, 0, 2)),
+        ("007", (7,)),
+    ],
+)
+def test_seeds_are_numbers_and_ranges(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", ",", "a", "-1", "3-1", "1-", "1.5", "0..3", "1e3", "0-10000", "²", "9" * 10])
+def test_other_seeds_are_refused(text):
+    with pytest.raises(UserError, match=r"[Ss]eeds"):
+        parse_seeds(text)
+
+
+def test_a_falling_range_is_shown_the_right_way_round():
+    with pytest.raises(UserError, match="Write it as 1-3"):
+        parse_seeds("0,3-1")
+
+
+@quick
+@given(st.lists(st.tuples(st.integers(0, 10**9 - 1), st.integers(0, 30)), min_size=1, max_size=6))
+def test_seeds_round_trip(ranges):
+    ends = [(first, min(first + more, 10**9 - 1)) for first, more in ranges]
+    text = ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ends)
+    expected = [seed for first, last in ends for seed in range(first, last + 1)]
+    assert parse_seeds(text) == tuple(dict.fromkeys(expected))
+
+
+@quick
+@given(st.text() | st.text("0123456789-, ."))
+def test_seeds_raise_nothing_but_user_errors(text):
+    try:
+        seeds = parse_seeds(text)
+    except UserError as error:
+        assert str(error)
+    else:
+        assert seeds
+        assert all(isinstance(seed, int) and seed >= 0 for seed in seeds)
+
+
+@quick
+@given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=8))
+def test_sparsities_round_trip(values):
+    assert parse_sparsities(", ".join(map(repr, values))) == tuple(dict.fromkeys(values))
+
+
+@quick
+@given(st.text() | st.text("0123456789-+eE., infa_"))
+def test_sparsities_raise_nothing_but_user_errors(text):
+    try:
+        values = parse_sparsities(text)
+    except UserError as error:
+        assert str(error)
+    else:
+        assert values
+        assert all(0 <= value < 1 for value in values)
+
+
+@pytest.mark.parametrize("text", ["1", "1.0", "-0.1", "nan", "inf", "-inf", "half", "50%", "", ",", "1e400"])
+def test_other_sparsities_are_refused(text):
+    with pytest.raises(UserError, match=r"[Ss]parsit"):
+        parse_sparsities(f"0.5,{text}" if text.strip(",") else text)
+
+
+@quick
+@given(st.floats())
+@example(math.nan)
+@example(1.0)
+@example(-0.0)
+def test_check_sparsity_gives_the_value_itself_or_refuses_it(value):
+    if 0 <= value < 1:
+        assert check_sparsity(value) == value
+    else:
+        with pytest.raises(UserError, match="fraction of weights removed"):
+            check_sparsity(value)
+
+
+def test_no_sparsity_is_minus_zero():
+    """Minus zero would be another job, with another id, than zero."""
+    assert math.copysign(1, check_sparsity(-0.0)) == 1
+    assert math.copysign(1, parse_sparsities("-0")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.3", 0.3),
+        ("3", 3),
+        ("true", True),
+        ("null", None),
+        ("global", "global"),
+        ('"0.3"', "0.3"),
+        ("[1, 2]", [1, 2]),
+        ("a=b.c", "a=b.c"),
+        ("", ""),
+        ("1" * 5000, "1" * 5000),
+    ],
+)
+def test_assignments_are_json_where_they_can_be(text, value):
+    assert parse_assignments([f" gates.sigma = {text} "]) == {"gates": {"sigma": value}}
+
+
+def test_assignments_gather_by_method_and_the_last_wins():
+    items = ["gates.sigma=0.1", "edgepopup.lr=1", "gates.lr=2", "gates.sigma=0.2"]
+    assert parse_assignments(items) == {"gates": {"sigma": 0.2, "lr": 2}, "edgepopup": {"lr": 1}}
+    assert parse_assignments([]) == {}
+
+
+@pytest.mark.parametrize("item", ["", "gates", "gates.sigma", "sigma=0.3", ".sigma=1", "gates.=1", "a.b.c=1", "a b.c=1"])
+def test_other_assignments_are_refused_with_an_example(item):
+    with pytest.raises(UserError, match=r"gates\.sigma=0\.3"):
+        parse_assignments([item])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@quick
+@given(st.dictionaries(NAMES, st.dictionaries(NAMES, JSON, min_size=1, max_size=3), max_size=3))
+def test_assignments_round_trip(wanted):
+    items = [f"{method}.{field}={json.dumps(value)}" for method, own in wanted.items() for field, value in own.items()]
+    assert parse_assignments(items) == wanted
+
+
+@quick
+@given(st.text() | st.text("ab.= []{}\",0\n"))
+@example("a.b=" + "[" * 100_000)
+@example("a.b=1\n")
+@example("a.b=\nx")
+def test_assignments_raise_nothing_but_user_errors(item):
+    try:
+        found = parse_assignments([item])
+    except UserError as error:
+        assert str(error)
+    else:
+        ((method, own),) = found.items()
+        ((field, _),) = own.items()
+        assert method
+        assert field
