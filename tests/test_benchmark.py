@@ -112,7 +112,7 @@ def test_a_wrong_value_is_told_with_its_key(write, old, new, where, value):
     with pytest.raises(UserError) as error:
         load(write(GOOD.replace(old, new)))
     assert f"not right at '{where}'" in str(error.value)
-    assert str(error.value).endswith((f" It has {value}.", f" It has {value.replace('()', '[]')}."))
+    assert str(error.value).endswith(f" It has {value}.")
 
 
 def test_a_missing_key_is_told(write):
@@ -196,11 +196,10 @@ def test_a_setting_at_its_default_gives_the_same_id(expand, registry):
     ("given", "same"),
     [
         ("settings = {lr = 1}", "settings = {lr = 1.0}"),
-        ("settings = {sigma_end = 1}", "settings = {sigma_end = 1.0, penalty_ = 0}"),
+        ("settings = {lr = 1, sigma = 0.1}", "settings = {sigma = 0.1, lr = 1}"),
     ],
 )
 def test_settings_are_compared_as_values(expand, given, same):
-    same = same.replace(", penalty_ = 0", "")
     assert ids(expand(GOOD.replace("gates = {}", f"gates = {{{given}}}"))) == ids(
         expand(GOOD.replace("gates = {}", f"gates = {{{same}}}"))
     )
@@ -328,11 +327,11 @@ def test_minus_zero_is_the_job_of_zero(expand):
         ("gates = {}", "gats = {}", "Unknown method 'gats'. Did you mean gates"),
         ("gates = {}", "mine = {method = 'edgepop'}", "Unknown method 'edgepop'. Did you mean edgepopup?"),
         ("gates = {}", "gates = {settings = {sigm = 1}}", "Unknown setting of gates 'sigm'. Did you mean sigma"),
-        ("gates = {}", "gates = {settings = {sigma = 'x'}}", "The settings of gates is not right at 'sigma'"),
-        ("gates = {}", "gates = {settings = {sigma = -1}}", "The settings of gates is not right at 'sigma'"),
-        ('"lenet300"', '"lenet30"', "Unknown architecture 'lenet30'. Did you mean lenet300?"),
+        ("gates = {}", "gates = {settings = {sigma = 'x'}}", "A setting of gates is not right at 'sigma'"),
+        ("gates = {}", "gates = {settings = {sigma = -1}}", "A setting of gates is not right at 'sigma'"),
+        ('"lenet300"', '"lenet30"', "Unknown architecture 'lenet30'. Did you mean lenet300"),
         ('"lenet300"', '"wrn11_2"', "'wrn11_2' has depth 11"),
-        ('"digits"', '"digit"', "Unknown data set 'digit'. Did you mean digits?"),
+        ('"digits"', '"digit"', "Unknown data set 'digit'. Did you mean digits"),
         ("archs", 'inits = "kaiming"\narchs', "Unknown init 'kaiming'. Did you mean"),
         ("archs", 'inits = "uniform:x"\narchs', "positive number"),
     ],
@@ -341,9 +340,7 @@ def test_minus_zero_is_the_job_of_zero(expand):
 def test_a_wrong_name_is_told_before_anything_runs(expand, old, new, told, smoke):
     with pytest.raises(UserError) as error:
         expand(GOOD.replace(old, new, 1), smoke=smoke)
-    assert told.replace(" is not right", "") in str(error.value).replace(" is not right", "").replace(
-        " are not right", ""
-    )
+    assert told in str(error.value)
 
 
 @pytest.mark.parametrize(("name", "count"), [("quickstart", 57), ("lenet_mnist", 84)])

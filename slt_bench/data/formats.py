@@ -11,7 +11,6 @@ from slt_bench.errors import UserError
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
-MOST_DIMENSIONS = 4  # of IDX files here; MNIST's have 1 and 3
 
 
 def idx(content: bytes) -> Images:
@@ -27,9 +26,12 @@ def idx(content: bytes) -> Images:
     if len(content) < header:
         raise UserError("The IDX file ends within its header.")
     shape = tuple(int(side) for side in np.frombuffer(content, ">u4", dimensions, 4))
-    if dimensions > MOST_DIMENSIONS or len(content) - header != math.prod(shape):
+    if len(content) - header != math.prod(shape):
         raise UserError(f"The IDX file holds {len(content) - header} bytes where its header says {shape}.")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    except ValueError as error:  # more dimensions, or longer ones, than an array can have
+        raise UserError(f"The IDX file's header is wrong: {error}.") from error
 
 
 def cifar_binary(content: bytes) -> tuple[Images, Labels]:
@@ -65,6 +67,8 @@ def cifar_python(content: bytes, label_key: str) -> tuple[Images, Labels]:
             labels.append(value)
     if pixels is None or len(pixels) != 3072 * len(labels):
         raise UserError(f"Not a CIFAR batch: {len(pixels or b'')} bytes of pixels beside {len(labels)} labels.")
+    if any(abs(label) >= 2**63 for label in labels):
+        raise UserError("Not a CIFAR batch: its labels are too large.")
     return np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32), np.array(labels, dtype=np.int64)
 
 

@@ -15,10 +15,13 @@ from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, looks, use_styl
 
 FORMATS = ("pdf", "svg", "png")
 REFERENCES = ("dense", "random_mask")
+NEAR = 6.0  # points below the best that the upper of two panels shows
 
 
 def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str) -> Figure:
     """Accuracy over sparsity on one architecture and data set: means with 95% intervals, a dot a seed.
+
+    Where curves fall far, a second panel below shows all of them, and the first what lies near the best.
 
     Args:
         table: Records of that architecture and data set, as from `analysis.frame`.
@@ -26,18 +29,27 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str
         title: Above the axes.
     """
     use_style()
-    figure, axes = plt.subplots(figsize=(COLUMN_INCHES, 2.9), layout="constrained")
     learned = curves[~curves["label"].isin(REFERENCES) & (curves["n"] > 0)]
-    for label, (colour, marker) in looks(curves[~curves["label"].isin(REFERENCES)]["label"]).items():
-        _draw_curve(axes, label, learned[learned["label"] == label], table[table["label"] == label], colour, marker)
-    notes = [_draw_reference(axes, curves, "dense", DENSE)]
-    floor = _floor(learned, curves)
-    notes.append(_draw_random(axes, curves, floor))
-    _sparsity_axis(axes, sorted(learned["sparsity"].dropna().unique()))
-    axes.set_ylim(bottom=floor)
-    axes.set_ylabel("test accuracy of the hard mask (%)")
-    axes.set_title(title)
-    axes.legend(loc="lower left")
+    lowest, top = _extent(learned, curves)
+    if top - lowest > 2 * NEAR:
+        figure, (upper, lower) = plt.subplots(
+            2, 1, figsize=(COLUMN_INCHES, 3.6), layout="constrained", sharex=True, height_ratios=(5, 2)
+        )
+        _draw_all(lower, table, curves)
+        lower.set_ylim(0, 104)
+        floor = top - NEAR
+    else:
+        figure, upper = plt.subplots(figsize=(COLUMN_INCHES, 2.9), layout="constrained")
+        lower = upper
+        floor = lowest - 0.15 * (top - lowest) - 0.3
+    _draw_all(upper, table, curves)
+    upper.set_ylim(max(0.0, floor), min(100.0, top + 0.1 * (top - floor)))
+    for axes in (upper, lower):
+        axes.set_ylabel("")  # one label stands for both
+    upper.set_title(title)
+    upper.legend(loc="lower left")
+    figure.supylabel("test accuracy of the hard mask (%)", fontsize="medium")
+    _sparsity_axis(lower, sorted(learned["sparsity"].dropna().unique()))
     return figure
 
 
@@ -53,6 +65,14 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 def _undated(path: Path) -> dict[str, None] | None:
     return {"CreationDate": None} if path.suffix == ".pdf" else None
+
+
+def _draw_all(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame) -> None:
+    for label, (colour, marker) in looks(curves[~curves["label"].isin(REFERENCES)]["label"]).items():
+        curve = curves[(curves["label"] == label) & (curves["n"] > 0)]
+        _draw_curve(axes, label, curve, table[table["label"] == label], colour, marker)
+    _draw_dense(axes, curves)
+    _draw_random(axes, curves)
 
 
 def _draw_curve(axes: Axes, label: str, curve: pd.DataFrame, seeds: pd.DataFrame, colour: str, marker: str) -> None:
@@ -82,34 +102,31 @@ def _draw_curve(axes: Axes, label: str, curve: pd.DataFrame, seeds: pd.DataFrame
         )  # fmt: skip
 
 
-def _draw_reference(axes: Axes, curves: pd.DataFrame, label: str, look: dict[str, object]) -> str:
-    rows = curves[(curves["label"] == label) & (curves["n"] > 0)]
+def _draw_dense(axes: Axes, curves: pd.DataFrame) -> None:
+    rows = curves[(curves["label"] == "dense") & (curves["n"] > 0)]
     if rows.empty:
-        return ""
+        return
     mean, half = 100 * rows["mean"].iloc[0], 100 * rows["half_width"].iloc[0]
-    axes.axhline(mean, label=f"{label} ({mean:.1f})", zorder=1, **look)  # type: ignore[arg-type]
+    axes.axhline(mean, label=f"dense ({mean:.1f})", zorder=1, **DENSE)
     if math.isfinite(half):
-        axes.axhspan(mean - half, mean + half, color=str(look["color"]), alpha=0.08, linewidth=0)
-    return label
+        axes.axhspan(mean - half, mean + half, color=DENSE["color"], alpha=0.08, linewidth=0)
 
 
-def _draw_random(axes: Axes, curves: pd.DataFrame, floor: float) -> str:
+def _draw_random(axes: Axes, curves: pd.DataFrame) -> None:
     rows = curves[(curves["label"] == "random_mask") & (curves["n"] > 0)].sort_values("sparsity")
-    if rows.empty:
-        return ""
-    low, high = 100 * rows["mean"].min(), 100 * rows["mean"].max()
-    text = f"random_mask ({low:.0f} to {high:.0f}{', below the axis' if high < floor else ''})"
-    axes.plot(_position(rows["sparsity"]), 100 * rows["mean"], label=text, **RANDOM)  # type: ignore[arg-type]
-    return text
+    if len(rows):
+        low, high = 100 * rows["mean"].min(), 100 * rows["mean"].max()
+        axes.plot(
+            _position(rows["sparsity"]), 100 * rows["mean"], label=f"random_mask ({low:.0f} to {high:.0f})", **RANDOM
+        )
 
 
-def _floor(learned: pd.DataFrame, curves: pd.DataFrame) -> float:
-    """The bottom of the axis: room for every learned curve, not for what lies near chance."""
-    if learned.empty:
-        return max(0.0, 100 * float(curves["mean"].min()) - 5) if curves["mean"].notna().any() else 0.0
-    lowest = 100 * float((learned["mean"] - learned["half_width"].fillna(0)).min())
+def _extent(learned: pd.DataFrame, curves: pd.DataFrame) -> tuple[float, float]:
+    """The lowest and the highest that learned curves, and the dense line, reach, in per cent."""
+    shown = learned if len(learned) else curves
     top = 100 * float(curves["mean"].max())
-    return max(0.0, lowest - 0.15 * (top - lowest) - 0.3)
+    lowest = 100 * float((shown["mean"] - shown["half_width"].fillna(0)).min())
+    return (lowest, top) if math.isfinite(lowest) and math.isfinite(top) else (0.0, 100.0)
 
 
 def _position(sparsity: "pd.Series[float] | Sequence[float]") -> np.ndarray:
@@ -120,7 +137,7 @@ def _position(sparsity: "pd.Series[float] | Sequence[float]") -> np.ndarray:
 def _sparsity_axis(axes: Axes, sparsities: Sequence[float]) -> None:
     shown: list[float] = []
     for value in (round(number, 3) for number in sparsities):
-        if not shown or _position([value])[0] - _position([shown[-1]])[0] > 0.12:
+        if not shown or _position([value])[0] - _position([shown[-1]])[0] > 0.17:
             shown.append(value)
-    axes.set_xticks(_position(shown), [f"{value:g}" for value in shown])
-    axes.set_xlabel("sparsity (counted on the mask; log scale of what remains)")
+    axes.set_xticks(_position(shown), [f"{value:g}" for value in shown], fontsize="small")
+    axes.set_xlabel("sparsity (log scale of the remaining weights)")

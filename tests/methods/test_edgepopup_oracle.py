@@ -1,0 +1,229 @@
+"""Edge-popup against a plain implementation of the published rule, and the tools that it is made of."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from slt_bench.data.dataset import load as load_data
+from slt_bench.data.pipeline import normalise
+from slt_bench.frozen import FrozenNetwork
+from slt_bench.method import keep_top, kth_smallest, ramp, straight_through
+from slt_bench.plugins import load
+
+EDGEPOPUP = load().find("edgepopup")
+SHAPES = [(300, 64), (100, 300), (10, 100)]
+SIZES = [19_200, 30_000, 1_000]
+
+
+def make(sparsity, network=None, **options):
+    network = network or FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
+    return EDGEPOPUP(network, EDGEPOPUP.settings_class(**options), sparsity)
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory):
+    data = load_data("digits", tmp_path_factory.mktemp("no-data"))
+    images, labels = normalise(data.train.images, data.info), data.train.labels
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[: 10 * 64].split(64)
+    return [(images[rows], labels[rows]) for rows in order]
+
+
+class PublishedMask(torch.autograd.Function):
+    """Ramanujan et al. 2020, section 3 and appendix: sort, zero the lowest, hand the gradient through."""
+
+    @staticmethod
+    def forward(ctx, size, sparsity):
+        out = size.clone()
+        _, order = size.flatten().sort(stable=True)
+        lowest = int(sparsity * size.numel())
+        flat = out.flatten()
+        flat[order[:lowest]] = 0
+        flat[order[lowest:]] = 1
+        return flat.view_as(size)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+def published_masks(scores, sparsity, scope):
+    if scope == "layer":
+        return [PublishedMask.apply(score.abs(), sparsity) for score in scores]
+    together = PublishedMask.apply(torch.cat([score.abs().flatten() for score in scores]), sparsity)
+    return [part.view(shape) for part, shape in zip(together.split(SIZES), SHAPES, strict=True)]
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("sparsity", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize("rescale", ["none", "density"])
+def test_ten_steps_are_those_of_the_published_rule(batches, scope, sparsity, rescale):
+    network = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10, init="kaiming_normal", rescale=rescale)
+    method = make(sparsity, network, scope=scope)
+    optimizer = method.optimizer()
+
+    weights = [part.view(shape) for part, shape in zip(network.weights.split(SIZES), SHAPES, strict=True)]
+    start = method.scores.detach().clone().split(SIZES)
+    scores = [nn.Parameter(part.view(shape)) for part, shape in zip(start, SHAPES, strict=True)]
+    velocity = [torch.zeros_like(score) for score in scores]
+
+    changed = 0
+    before = method.mask().clone()
+    for images, labels in batches:
+        optimizer.zero_grad()
+        logits = network(images, method.effective())
+        functional.cross_entropy(logits, labels).backward()
+
+        hidden = images.flatten(1)
+        masks = published_masks(scores, sparsity, scope)
+        for index, (weight, mask) in enumerate(zip(weights, masks, strict=True)):
+            scale = mask.detach().mean() ** -0.5 if rescale == "density" else 1.0
+            hidden = functional.linear(hidden, weight * mask * scale)
+            hidden = hidden.relu() if index < 2 else hidden
+        for score in scores:
+            score.grad = None
+        functional.cross_entropy(hidden, labels).backward()
+
+        assert torch.allclose(logits, hidden, rtol=1e-5, atol=1e-5)
+        theirs = torch.cat([mask.detach().flatten() for mask in masks]).bool()
+        assert torch.equal(method.mask(), theirs)
+        assert torch.equal(method.gates().detach().bool(), theirs)
+        gradient = torch.cat([score.grad.flatten() for score in scores])
+        assert gradient.abs().max() > 1e-4
+        assert (method.scores.grad - gradient).abs().max() < 1e-6
+
+        optimizer.step()
+        with torch.no_grad():  # SGD with momentum 0.9, learning rate 0.1 and weight decay 1e-4, as for their FC network
+            for score, speed in zip(scores, velocity, strict=True):
+                speed.mul_(0.9).add_(score.grad + 1e-4 * score)
+                score.sub_(0.1 * speed)
+        assert torch.allclose(method.scores, torch.cat([score.detach().flatten() for score in scores]), atol=1e-6)
+        with torch.no_grad():  # rounding must not add up until a tie breaks differently
+            for score, part in zip(scores, method.scores.split(SIZES), strict=True):
+                score.copy_(part.view_as(score))
+        changed += int((method.mask() != before).sum())
+    assert changed > 0
+
+
+class TestMask:
+    @pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.29, 0.5, 0.999])
+    def test_every_layer_loses_its_share(self, sparsity):
+        removed = [int((~part).sum()) for part in make(sparsity).mask().split(SIZES)]
+        assert removed == [int(sparsity * size) for size in SIZES]
+
+    def test_global_scope_ranks_all_layers_together(self):
+        method = make(0.5, scope="global")
+        mask = method.mask()
+        assert int((~mask).sum()) == 25_100
+        size = method.scores.detach().abs()
+        assert float(size[mask].min()) >= float(size[~mask].max())
+        densities = [float(part.double().mean()) for part in mask.split(SIZES)]
+        assert max(densities) - min(densities) > 0.1  # 1 / sqrt(fan_in) differs, so layers do
+
+    def test_sign_of_a_score_does_not_matter(self):
+        method = make(0.5)
+        before = method.mask()
+        with torch.no_grad():
+            method.scores.neg_()
+        assert torch.equal(method.mask(), before)
+
+    def test_gates_are_the_mask_in_training_and_out_of_it(self):
+        method = make(0.7)
+        assert torch.equal(method.gates().detach(), method.mask().float())
+        assert torch.equal(method.eval().gates().detach(), method.mask().float())
+
+
+class TestScores:
+    def test_start_uniform_within_the_root_of_the_fan_in(self):
+        from scipy import stats
+
+        for part, (_, fan_in) in zip(make(0.5).scores.detach().split(SIZES), SHAPES, strict=True):
+            limit = fan_in**-0.5
+            assert float(part.abs().max()) <= limit * (1 + 1e-6)
+            assert stats.kstest(part.double().numpy(), "uniform", args=(-limit, 2 * limit)).pvalue > 1e-4
+
+    def test_gradient_is_that_of_the_mask_times_the_sign(self):
+        method = make(0.5)
+        method.gates().mul(torch.arange(50_200.0)).sum().backward()
+        assert torch.equal(method.scores.grad, torch.arange(50_200.0) * method.scores.detach().sign())
+
+    def test_defaults_are_the_authors(self):
+        (group,) = make(0.5).optimizer().param_groups
+        assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.9, 1e-4)
+
+
+def reference_keep_top(values, count):
+    """By a stable sort: the `count` largest, of equal ones the first."""
+    order = np.argsort(-np.asarray(values, dtype=np.float64), kind="stable")
+    mask = np.zeros(len(values), dtype=bool)
+    mask[order[: max(0, count)]] = True
+    return mask
+
+
+NUMBERS = st.one_of(
+    st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=60),
+    st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=60),
+)
+
+
+class TestKeepTop:
+    @settings(max_examples=300, deadline=None)
+    @given(NUMBERS, st.integers(-2, 65))
+    def test_is_a_stable_sort(self, values, count):
+        mask = keep_top(torch.tensor(values), count)
+        assert mask.dtype == torch.bool
+        assert int(mask.sum()) == min(max(count, 0), len(values))
+        assert mask.tolist() == reference_keep_top(values, count).tolist()
+
+    def test_a_large_vector_of_ties(self):
+        values = torch.randint(5, (100_000,), generator=torch.Generator().manual_seed(0)).float()
+        for count in (0, 1, 50_000, 99_999, 100_000):
+            assert keep_top(values, count).tolist() == reference_keep_top(values, count).tolist()
+
+    def test_leaves_its_input_alone(self):
+        values = torch.rand(1000, requires_grad=True)
+        before = values.detach().clone()
+        assert not keep_top(values, 300).requires_grad
+        assert torch.equal(values, before)
+
+
+class TestKthSmallest:
+    @settings(max_examples=200, deadline=None)
+    @given(NUMBERS, st.data())
+    def test_is_that_of_a_sort(self, values, data):
+        k = data.draw(st.integers(1, len(values)))
+        tensor = torch.tensor(values)
+        assert kth_smallest(tensor, k).item() == np.sort(np.float32(values))[k - 1]
+        assert tensor.tolist() == torch.tensor(values).tolist()
+
+    def test_no_gradient_flows(self):
+        assert not kth_smallest(torch.rand(5, requires_grad=True), 2).requires_grad
+
+
+def test_straight_through():
+    mask = torch.tensor([True, False, True])
+    scores = torch.tensor([-1.0, 0.0, 5.0], requires_grad=True)
+    gates = straight_through(mask, scores)
+    assert gates.tolist() == [1.0, 0.0, 1.0]
+    assert gates.dtype == scores.dtype
+    (gates * torch.tensor([2.0, 3.0, 4.0])).sum().backward()
+    assert scores.grad.tolist() == [2.0, 3.0, 4.0]
+
+
+class TestRamp:
+    def test_cubic(self):
+        for fraction in (0.0, 0.1, 0.25, 0.4):
+            assert ramp(fraction, 0.5) == pytest.approx(1 - (1 - fraction / 0.5) ** 3)
+
+    @given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1))
+    def test_rises_from_0_to_1_and_stays(self, one, other, until):
+        low, high = sorted((one, other))
+        assert ramp(0.0, until) == 0.0
+        assert ramp(until, until) == ramp(1.0, until) == 1.0
+        assert 0 <= ramp(low, until) <= ramp(high, until) <= 1
+
+    def test_power(self):
+        assert ramp(0.5, 1.0, 1.0) == pytest.approx(0.5)
