@@ -41,17 +41,25 @@ class GatesStructured(GaussianGates):
         return self._over_weights(self.draw())
 
     def mask(self) -> Tensor:
-        """The rows of the units with mu > 1/2 under a penalty; else of those above the asked sparsity's threshold."""
-        threshold = self.mu.new_tensor(0.5) if self.sparsity is None else self.threshold(self.sparsity)
-        return self._over_weights((self.mu.detach() > threshold).float()) > 0
+        """The rows of the units with mu > 1/2 under a penalty; else of all but those that the asked sparsity closes."""
+        if self.sparsity is None:
+            return self._over_weights(self.mu.detach() > 0.5)
+        _, order, count = self._nearest(self.sparsity)
+        late = torch.arange(order.numel(), device=order.device) >= count
+        return self._over_weights(torch.empty_like(late).scatter_(0, order, late))
 
     def threshold(self, sparsity: float) -> Tensor:
         """The mu up to which units must close for the counted sparsity to be the nearest to the asked one."""
-        ordered, order = self.mu.detach().sort()
+        ordered, _, count = self._nearest(sparsity)
+        return torch.where(count == 0, ordered[0] - 1, ordered[(count - 1).clamp(min=0)])
+
+    def _nearest(self, sparsity: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Mu from the smallest up, its order, and how many of the first units to close: equal mu are told apart."""
+        ordered, order = self.mu.detach().sort(stable=True)
         closed = self.fan_in[order].cumsum(0)  # weights closed after each unit
-        nearest = (closed - sparsity * self.network.n).abs().argmin()
+        nearest = (closed - sparsity * self.network.n).abs().argmin() + 1
         close_none = sparsity * self.network.n < closed[0] / 2
-        return torch.where(close_none, ordered[0] - 1, ordered[nearest])
+        return ordered, order, nearest.masked_fill(close_none, 0)
 
     def _over_weights(self, units: Tensor) -> Tensor:
         last = self.network.sizes[-1]

@@ -19,6 +19,7 @@ from slt_bench.selection import check_sparsity, parse_seeds
 
 SMOKE_IMAGES = 8  # for training; half as many for validation and test
 SMOKE_BATCH = 4
+NAME = r"^[A-Za-z0-9_-]+$"  # of a benchmark, which is also its folder's
 
 
 class Model(BaseModel):
@@ -104,7 +105,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), Field(min_leng
 class Benchmark(Model):
     """A named set of jobs: every method on every (architecture, data set, init, sparsity, seed)."""
 
-    name: str
+    name: str = Field(pattern=NAME)
     title: str = ""
     about: str = ""
     methods: dict[str, Entry] = Field(min_length=1)
@@ -176,7 +177,8 @@ def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> li
     grid = check_all(benchmark.sparsities)
     found: dict[str, Job] = {}
     for seed, arch, init, (label, entry) in product(benchmark.seeds, benchmark.archs, inits, entries.items()):
-        for dataset in benchmark.datasets or (archs.find(arch).dataset,):
+        usual = (archs.find(arch).dataset,)
+        for dataset in benchmark.datasets or usual:
             method, settings, controls = entry
             wanted = benchmark.methods[label].sparsities
             sparsities = (grid if wanted is None else check_all(wanted)) if controls else (None,)
@@ -186,7 +188,7 @@ def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> li
                     label=label,
                     method=method,
                     settings=settings,
-                    arch=_known(arch),
+                    arch=arch,
                     dataset=data.find(dataset).name,
                     init=init,
                     rescale=benchmark.rescale,
@@ -240,11 +242,6 @@ def _resolve(label: str, entry: Entry, registry: Registry) -> tuple[str, dict[st
     if not controls and entry.sparsities:
         raise UserError(f"'{label}' is given sparsities, but {method} with these settings decides the sparsity itself.")
     return method, settings.model_dump(mode="json", exclude_defaults=True), controls
-
-
-def _known(arch: str) -> str:
-    archs.find(arch)
-    return arch
 
 
 def _budget(budget: Budget, dataset: str, *, smoke: bool) -> Budget:

@@ -41,8 +41,11 @@ class Sanity:
     redrawn: float
 
     def survivors(self, classes: int) -> list[str]:
-        """The checks that left the accuracy well above chance: by as much again, or by 15 points."""
-        limit = 1 / classes + min(1 / classes, 0.15)
+        """The checks that left the accuracy well above chance: by 15 points, or by 1.5 times chance if that is less.
+
+        Untrained networks of 10 classes score up to about 0.2.
+        """
+        limit = 1 / classes + min(1.5 / classes, 0.15)
         return [name for name in ("shuffled", "redrawn") if getattr(self, name) > limit]
 
 

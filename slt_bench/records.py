@@ -8,7 +8,6 @@ Reading needs no torch. A record that cannot be read is told with its reason, an
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -209,8 +208,3 @@ def _reason(error: ValueError) -> str:
         return str(error)
     first = error.errors(include_url=False)[0]
     return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"
-
-
-def read_job(folder: Path) -> Job:
-    """The job that a folder belongs to."""
-    return Job.model_validate(json.loads((folder / JOB).read_text(encoding="utf-8")))

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, PositiveInt
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from slt_bench.errors import UserError
 from slt_bench.files import published
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.frozen import FrozenNetwork, check_shape
 
 FORMAT = "slt_bench ticket 1"
 FIELDS = ("arch", "shape", "classes", "init", "rescale", "seed", "weight_hash", "purity", "provenance")
@@ -70,6 +71,9 @@ class Ticket:
         Raises:
             UserError: The weights that were drawn are not those of the ticket.
         """
+        n = check_shape(self.arch, self.shape, self.classes)
+        if n != self.mask.numel():
+            raise UserError(f"The ticket's mask has {self.mask.numel():,} bits; {self.arch} has {n:,} weights.")
         network = FrozenNetwork(
             self.arch,
             shape=self.shape,
@@ -79,8 +83,6 @@ class Ticket:
             rescale=self.rescale,
             device=device,
         )
-        if network.n != self.mask.numel():
-            raise UserError(f"The ticket's mask has {self.mask.numel():,} bits; {self.arch} has {network.n:,} weights.")
         if network.weight_hash() != self.weight_hash:
             raise UserError(
                 f"The weights of {self.arch}, seed {self.seed}, are not those that the ticket was found in."
@@ -127,21 +129,60 @@ def read_ticket(path: Path) -> Ticket:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["ticket"])
+            text = (file.metadata() or {})["ticket"]
+            raw = json.loads(text)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
     except FileNotFoundError:
         raise UserError(f"There is no ticket at {path}.") from None
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a ticket, or a damaged one: {error}.") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise UserError(f"{path} has another format than '{FORMAT}'.")
-    checksum = header.pop("checksum", None)
-    if checksum != _checksum(header, tensors):
+    if raw.pop("checksum", None) != _checksum(raw, tensors):
         raise UserError(f"The ticket {path} is damaged: its checksum is wrong.")
-    fields = {name: header[name] for name in FIELDS} | {"shape": tuple(header["shape"])}
-    statistics = {name.removeprefix("statistics."): t for name, t in tensors.items() if name.startswith("statistics.")}
-    mask = torch.from_numpy(np.unpackbits(tensors["mask"].numpy(), count=header["n"]).astype(bool))
-    return Ticket(**fields, mask=mask, statistics=statistics, weights=tensors.get("weights"))
+    try:
+        return _ticket(_Header.model_validate_json(text), tensors)
+    except ValueError as error:
+        raise UserError(f"{path} is no sound ticket: {error}") from error
+
+
+class _Header(BaseModel):
+    """What a ticket's metadata must hold."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+
+    format: str
+    checksum: str
+    n: PositiveInt
+    arch: str
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: PositiveInt
+    init: str
+    rescale: str
+    seed: int
+    weight_hash: str
+    purity: str
+    provenance: dict[str, Any]
+
+
+def _ticket(header: _Header, tensors: Mapping[str, Tensor]) -> Ticket:
+    packed, weights = tensors.get("mask"), tensors.get("weights")
+    if packed is None or packed.dtype != torch.uint8 or packed.shape != (-(-header.n // 8),):
+        raise ValueError(f"its mask is not one of {header.n:,} bits")
+    if weights is not None and (weights.dtype != torch.float32 or weights.shape != (header.n,)):
+        raise ValueError(f"its weights are not {header.n:,} numbers of 32 bits")
+    if weights is not None and header.purity == "frozen":
+        raise ValueError("its purity is 'frozen', and it brings weights of its own")
+    others = {name: tensor for name, tensor in tensors.items() if name not in ("mask", "weights")}
+    for name, tensor in others.items():
+        if not name.startswith("statistics.") or not tensor.is_floating_point():
+            raise ValueError(f"its tensor '{name}' is none that a ticket has")
+    return Ticket(
+        **{name: getattr(header, name) for name in FIELDS},
+        mask=torch.from_numpy(np.unpackbits(packed.numpy(), count=header.n).astype(bool)),
+        statistics={name.removeprefix("statistics."): tensor for name, tensor in others.items()},
+        weights=weights,
+    )
 
 
 def _packed(mask: Tensor) -> Tensor:
@@ -152,5 +193,5 @@ def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
-        digest.update(tensors[name].contiguous().numpy().tobytes())
+        digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -152,8 +152,8 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     """What the options put in place of a benchmark's values."""
     from slt_bench import archs, data
     from slt_bench.errors import unknown
-    from slt_bench.inits import RESCALES
-    from slt_bench.selection import choose, parse_seeds, parse_sparsities, split_list
+    from slt_bench.inits import INITS, RESCALES, Init
+    from slt_bench.selection import choose, parse_seeds, parse_sparsities
 
     if selection.rescale and selection.rescale not in RESCALES:
         raise unknown("rescale", selection.rescale, RESCALES)
@@ -162,7 +162,7 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
         "datasets": lambda text: tuple(choose("data set", text, data.DATASETS)),
         "sparsities": parse_sparsities,
         "seeds": parse_seeds,
-        "inits": lambda text: tuple(split_list(text)),
+        "inits": lambda text: tuple(choose("init", text, INITS, lambda item: bool(Init.parse(item)))),
         "rescale": str,
     }
     given = {name: getattr(selection, name) for name in readers}

