@@ -63,7 +63,7 @@ def read_claim(folder: Path) -> Claim | None:
     """The claim on a job's folder, dead or alive; None where there is none."""
     try:
         return Claim(**json.loads((folder / CLAIM).read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError):
         return Claim("unreadable", 0, "", "")
@@ -111,7 +111,8 @@ def _age(path: Path) -> float:
     except OSError:
         return 0.0
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def _start_time(pid: int) -> str:

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+MANY = 40  # names that nobody reads to the end
+
 
 class UserError(Exception):
     """Something that the user can correct: one or two plain sentences, shown without a traceback, exit code 2."""
@@ -22,8 +24,8 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     """
     choices = sorted(known)
     near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
-    shown = ", ".join(choices[:30]) + (f", and {len(choices) - 30} more" if len(choices) > 30 else "")
-    offer = f"Did you mean {_either(near)}?" if near else f"Known: {shown or 'none'}."
+    few = ", ".join(choices if len(choices) <= MANY else (*choices[:3], f"... ({len(choices)} in all)"))
+    offer = f"Did you mean {_either(near)}?" if near else f"Known: {few or 'none'}."
     return UserError(" ".join(part for part in (f"Unknown {kind} '{name}'.", offer, hint) if part))
 
 

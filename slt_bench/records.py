@@ -134,9 +134,11 @@ def check_writable(results: Path) -> None:
     Raises:
         UserError: They cannot.
     """
-    nearest = next(parent for parent in (results, *results.absolute().parents) if parent.exists())
-    probe = nearest / ".slt_bench-write-test"
+    nearest = results.absolute()
     try:
+        while not nearest.exists():
+            nearest = nearest.parent
+        probe = nearest / ".slt_bench-write-test"
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -192,7 +194,12 @@ def _outcome(record: Record) -> tuple[Any, ...]:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The records in {path} cannot be read: {error}.") from error
 
 
 def _check(record: Record) -> None:

@@ -96,15 +96,16 @@ def test_an_unknown_key_within_a_table_is_told_with_the_nearest(write, old, new,
         ("epochs = 3", "epochs = 0", "budget.epochs", "0"),
         ("epochs = 3", "epochs = 1.5", "budget.epochs", "1.5"),
         ("epochs = 3", 'schedule = "linear"', "budget.schedule", "'linear'"),
+        ("archs", 'name = "../up"\narchs', "name", "'../up'"),
         ("[0.5, 0.9]", '["half"]', "sparsities.0", "'half'"),
         ("[0.5, 0.9]", "[nan]", "sparsities.0", "nan"),
-        ("[0.5, 0.9]", "[]", "sparsities", "()"),
+        ("[0.5, 0.9]", "[]", "sparsities", "[]"),
         ('"0-1"', "[-1]", "seeds.0", "-1"),
-        ('"0-1"', "[]", "seeds", "()"),
-        ('"lenet300"', "[]", "archs", "()"),
+        ('"0-1"', "[]", "seeds", "[]"),
+        ('"lenet300"', "[]", "archs", "[]"),
         ('"lenet300"', "3", "archs", "3"),
         ("gates = {}", "gates = 3", "methods.gates", "3"),
-        ("gates = {}", "gates = {sparsities = []}", "methods.gates.sparsities", "()"),
+        ("gates = {}", "gates = {sparsities = []}", "methods.gates.sparsities", "[]"),
         ("gates = {}", "", "methods", "{}"),
     ],
 )
@@ -146,7 +147,7 @@ def test_a_folder_is_no_benchmark(tmp_path):
 
 
 def test_an_unknown_benchmark_is_told_with_the_nearest():
-    with pytest.raises(UserError, match="Unknown benchmark 'quickstrat'. Did you mean quickstart?"):
+    with pytest.raises(UserError, match=r"Unknown benchmark 'quickstrat'. Did you mean quickstart\?"):
         load("quickstrat")
 
 
@@ -295,7 +296,7 @@ def test_a_method_that_decides_the_sparsity_itself_has_one_job_a_seed(expand):
 
 
 def test_sparsities_for_a_method_that_decides_itself_are_refused(expand):
-    with pytest.raises(UserError, match="'dense' is given sparsities, but dense .* decides the sparsity itself"):
+    with pytest.raises(UserError, match=r"'dense' is given sparsities, but dense .* decides the sparsity itself"):
         expand(GOOD + "dense = {sparsities = [0.5]}\n")
 
 

@@ -104,6 +104,19 @@ def select(selection: Selection) -> Selected:
     return Selected(benchmark, found, selection.results / benchmark.name)
 
 
+def check_shapes(jobs: "list[Job]") -> None:
+    """Find out, without computing anything, whether every architecture can take its data.
+
+    Raises:
+        UserError: One cannot, or does not exist.
+    """
+    from slt_bench.data import find
+    from slt_bench.frozen import check_shape
+
+    for arch, dataset in dict.fromkeys((job.arch, job.dataset) for job in jobs):
+        check_shape(arch, find(dataset).shape, find(dataset).classes)
+
+
 def _benchmark(selection: Selection, registry: "Registry") -> "Benchmark":
     """The benchmark that was named, or one of the methods and architectures that were; options replace its values."""
     from slt_bench.errors import UserError

@@ -1,6 +1,6 @@
 """`plan`: what a run would do."""
 
-from slt_bench.cli.options import Selection, select, takes_selection
+from slt_bench.cli.options import Selection, check_shapes, select, takes_selection
 
 
 @takes_selection
@@ -11,4 +11,5 @@ def plan(selection: Selection) -> None:
     from slt_bench.states import look
 
     selected = select(selection)
+    check_shapes(selected.jobs)
     show_plan(selected, look(selected.jobs, selected.folder, load()))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slt_bench.cli.options import DataRoot, Selected, Selection, select, takes_selection
+from slt_bench.cli.options import DataRoot, Selected, Selection, check_shapes, select, takes_selection
 
 if TYPE_CHECKING:
     from slt_bench.benchmark import Job
@@ -80,11 +80,9 @@ def _check(
     from slt_bench.data.fetch import fetch
     from slt_bench.data.root import is_present
     from slt_bench.execution.worker import Context
-    from slt_bench.frozen import check_shape
 
     context = Context(data_root or default_root(), _device(device))
-    for arch, dataset in dict.fromkeys((job.arch, job.dataset) for job in todo):
-        check_shape(arch, find(dataset).shape, find(dataset).classes)
+    check_shapes(todo)
     records.check_writable(selected.folder)
     for dataset in dict.fromkeys(job.dataset for job in todo):
         if download and not is_present(find(dataset), context.data_root):
