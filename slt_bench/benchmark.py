@@ -17,6 +17,7 @@ from slt_bench.inits import Init
 from slt_bench.plugins import Registry, suite_folder
 from slt_bench.selection import check_sparsity, parse_seeds
 
+REFERENCES = ("random_mask", "dense")  # the floor and the ceiling, beside every comparison
 SMOKE_IMAGES = 8  # for training; half as many for validation and test
 SMOKE_BATCH = 4
 NAME = r"^[A-Za-z0-9_-]+$"  # of a benchmark, which is also its folder's

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from slt_bench.benchmark import Benchmark, Entry, Job
     from slt_bench.plugins import Registry
 
-REFERENCES = ("dense", "random_mask")  # the ceiling and the floor, beside every comparison
-
 Results = Annotated[Path, typer.Option(help="Folder of records.")]
 Plugins = Annotated[list[Path] | None, typer.Option(help="A folder with methods of your own; may be repeated.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets [default: SLT_BENCH_DATA or a cache folder].")]
@@ -145,7 +143,7 @@ def _named(selection: Selection) -> "Benchmark":
 
 
 def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
-    from slt_bench.benchmark import Benchmark, Entry
+    from slt_bench.benchmark import REFERENCES, Benchmark, Entry
     from slt_bench.errors import UserError
     from slt_bench.selection import choose, split_list
 

@@ -17,12 +17,12 @@ def show_report(benchmark: Benchmark, found: Found, out: Path) -> None:
     drawn = build(benchmark.name, found, out, benchmark.title, benchmark.about)
     console = Console()
     for title, content in drawn.tables.items():
-        columns = list(zip(content.header, *content.rows, strict=True))
+        shown = content.transposed()
         table = Table(title=f"{escape(title)}: test accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
-        table.add_column("sparsity", no_wrap=True)
-        for label in columns[0][1:]:
+        table.add_column(escape(shown.header[0].replace(", ", "\n")), no_wrap=True)
+        for label in shown.header[1:]:
             table.add_column(escape(label.replace(" (", "\n(")), justify="right")
-        for sparsity, *cells in columns[1:]:
+        for sparsity, *cells in shown.rows:
             table.add_row(
                 sparsity.replace("own sparsity", "own"), *(escape(cell.replace(" (n=", "\n(n=")) for cell in cells)
             )

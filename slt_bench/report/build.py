@@ -77,7 +77,7 @@ def _section(report: Report, key: Any, rows: pd.DataFrame, out: Path) -> dict[st
         "svg": _inline(svg.read_text(encoding="utf-8")),
         "alt": f"Test accuracy over sparsity of each method, {title}; the numbers are in the table below.",
         "caption": _caption(rows),
-        "table": table,
+        "table": table.transposed(),
     }
 
 

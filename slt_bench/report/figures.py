@@ -11,12 +11,12 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from slt_bench.benchmark import REFERENCES
 from slt_bench.files import published
 from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, looks, use_style
 
 FORMATS = ("pdf", "svg", "png")
 UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same records give the same files
-REFERENCES = ("dense", "random_mask")
 NEAR = 6.0  # points below the best that the upper of two panels shows
 
 

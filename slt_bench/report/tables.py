@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from slt_bench.benchmark import REFERENCES
+
+BY_METHOD = "method (purity)"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -12,6 +16,11 @@ class Table:
 
     header: list[str]
     rows: list[list[str]]
+
+    def transposed(self) -> "Table":
+        """The same with a row for each column: narrow where there are few methods."""
+        header, *rows = (list(line) for line in zip(self.header, *self.rows, strict=True))
+        return Table([header[0].replace(BY_METHOD, "sparsity"), *header[1:]], rows)
 
     def markdown(self) -> str:
         """A pipe table."""
@@ -37,9 +46,11 @@ def accuracy_table(curves: pd.DataFrame) -> Table:
     """
     sparsities = sorted(curves["asked_sparsity"].dropna().unique())
     common = int(curves["n"].mode().iloc[0]) if len(curves) else 0
-    header = [f"method (purity), n={common}", *(f"{value:g}" for value in sparsities), "own sparsity"]
+    header = [f"{BY_METHOD}, n={common}", *(f"{value:g}" for value in sparsities), "own sparsity"]
     rows = []
-    for label, group in curves.groupby("label", sort=True):
+    labels = sorted(curves["label"].unique(), key=lambda label: (label in REFERENCES, label))
+    for label in labels:
+        group = curves[curves["label"] == label]
         cells = {
             row["asked_sparsity"]: _cell(row, common) for _, row in group.dropna(subset=["asked_sparsity"]).iterrows()
         }
