@@ -6,7 +6,7 @@ All maskable weights live in one vector of N numbers, so that a method is small 
     logits = network(images, network.effective(gates))      # gates: (N,) in [0, 1]
 
 Maskable is the weight of every linear and convolutional layer, first and last included. Fixed is everything else:
-biases are 0, normalisation layers have scale 1 and shift 0, position embeddings and class tokens keep random values.
+biases are 0, scales are 1, position embeddings and class tokens keep random values.
 Normalisation statistics are measured (`measure_statistics`), never learned.
 """
 
@@ -158,7 +158,8 @@ class FrozenNetwork(nn.Module):
         Raises:
             UserError: The names or shapes are not this network's.
         """
-        own = {name: buffer for name, buffer in self.skeleton.named_buffers() if name in self.statistics()}
+        names = self.statistics().keys()
+        own = {name: buffer for name, buffer in self.skeleton.named_buffers() if name in names}
         if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in statistics.items()}:
             raise UserError(f"The normalisation statistics are not those of {self.arch}.")
         for name, buffer in own.items():
@@ -169,15 +170,18 @@ class FrozenNetwork(nn.Module):
         """Set the normalisation statistics to their means over batches of images under the effective weights."""
         norms = [module for module in self.skeleton.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
         momenta = [module.momentum for module in norms]
-        for module in norms:
-            module.reset_running_stats()
-            module.momentum = None  # a plain mean over the batches
-        self.train()
-        for images in batches if norms else ():
-            self(images, effective)
-        for module, momentum in zip(norms, momenta, strict=True):
-            module.momentum = momentum
         self.eval()
+        try:
+            for module in norms:
+                module.reset_running_stats()
+                module.momentum = None  # a plain mean over the batches
+                module.train()
+            for images in batches if norms else ():
+                self(images, effective)
+        finally:
+            for module, momentum in zip(norms, momenta, strict=True):
+                module.momentum = momentum
+            self.eval()
 
     def _draw(self) -> np.ndarray:
         weights = np.empty(sum(self.sizes), dtype=np.float32)
@@ -194,8 +198,8 @@ class FrozenNetwork(nn.Module):
                 continue
             if name.endswith("bias"):
                 parameter.zero_()
-            elif parameter.ndim == 1 and name.endswith("weight"):
-                parameter.fill_(1.0)
+            elif parameter.ndim == 1 and name.endswith(("weight", "gamma")):
+                parameter.fill_(1.0)  # scales of normalisation layers, and those that timm calls layer scale
             elif parameter.unique().numel() > 1 or parameter.ndim > 1:
                 numbers = streams.normal(parameter.numel(), STREAM, self.arch, name, "embedding", self.seed)
                 parameter.copy_(torch.from_numpy(0.02 * numbers).view(parameter.shape))

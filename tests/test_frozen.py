@@ -200,7 +200,7 @@ class TestGradient:
 
 
 class TestWeights:
-    @pytest.mark.parametrize(("key", "expected"), GOLDEN.items(), ids=lambda value: value[0] if value[0] else None)
+    @pytest.mark.parametrize(("key", "expected"), GOLDEN.items(), ids=["-".join((key[0], key[2])) for key in GOLDEN])
     def test_golden_hash(self, key, expected):
         arch, shape, init = key
         assert make(arch, shape, init=init).weight_hash() == expected

@@ -126,6 +126,12 @@ class TestKeys:
     def test_golden_hash(self, name):
         assert sha256(getattr(streams, name)(1000, "golden", 1)) == GOLDEN[name]
 
+    def test_golden_hash_of_many(self):  # so that the far tails, too, keep their bits
+        assert (
+            sha256(streams.normal(200_000, "golden", 2))
+            == "4a36439447b58b0fa01ea4a856cb39f4a97e044d40126af3c9cf3add35a8847d"
+        )
+
     def test_golden_values(self):
         assert [x.hex() for x in streams.uniform(3, "golden", 1)] == [
             "0x1.37cf50b415e6ep-1", "0x1.fea16a6f18c12p-3", "0x1.0e5a57d121df2p-1",

@@ -69,7 +69,7 @@ class TestWholeUnits:
         rows, _ = rows_of(network, make(None, network, mu, penalty=1e-3).mask())
         assert [bool(row[0]) for row in rows] == (mu > 0.5).tolist()
 
-    @pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.77, 0.9, 0.95])
+    @pytest.mark.parametrize("sparsity", [0.0005, 0.001, 0.003, 0.1, 0.5, 0.77, 0.9, 0.95])
     def test_counted_sparsity_is_the_nearest_to_the_target(self, network, sparsity):
         mu = random_mu(network, seed=int(100 * sparsity))
         mask = make(sparsity, network, mu).mask()
