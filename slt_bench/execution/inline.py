@@ -8,7 +8,7 @@ from typing import Protocol
 from slt_bench.benchmark import Job
 from slt_bench.claims import claimed
 from slt_bench.execution.worker import Context, run_job
-from slt_bench.files import write_text
+from slt_bench.files import clear_partial, write_text
 from slt_bench.records import JOB, RECORD, Record
 
 WAIT_SECONDS = 1.0
@@ -61,6 +61,7 @@ def _run_one(job: Job, folder: Path, context: Context, watcher: Watcher, is_open
             return False
         if not is_open(job, folder):  # it ended elsewhere between the two looks
             return True
+        clear_partial(folder)
         (folder / RECORD).unlink(missing_ok=True)
         write_text(folder / JOB, job.model_dump_json(indent=1))
         watcher.started(job)

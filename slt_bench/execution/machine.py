@@ -5,7 +5,6 @@ import importlib.metadata
 import os
 import platform
 import resource
-import socket
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
@@ -34,7 +33,6 @@ def _fixed(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
         "commit": _commit(),
-        "host": socket.gethostname(),
         "device": device.type,
         "hardware": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "cores": os.cpu_count(),

@@ -44,7 +44,7 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str
         figure, upper = plt.subplots(figsize=(COLUMN_INCHES, 2.9), layout="constrained")
         lower = upper
         floor = lowest - 0.15 * (top - lowest) - 0.3
-    _draw_all(upper, table, curves)
+    _draw_all(upper, table, curves.assign(half_width=curves["half_width"].where(100 * curves["mean"] >= floor)))
     upper.set_ylim(max(0.0, floor), min(100.0, top + 0.1 * (top - floor)))
     for axes in (upper, lower):
         axes.set_ylabel("")  # one label stands for both
