@@ -6,22 +6,40 @@ The sparsity is spread over the layers in one of three ways, each with the exact
     erk       layer densities proportional to (sum of the shape's sides) / (product of them), capped at 1
               (Erdos-Renyi-Kernel: Mocanu et al. 2018, Evci et al. 2020)
     a path    the layer densities of the ticket in that file, which then also decides the sparsity: does a method's
-              mask say more than how many weights each layer keeps? (Su et al. 2020)
+              mask say more than how many weights each layer keeps? (Su et al. 2020) The path is kept with a hash of
+              the file, PATH#HASH, so that a job is about that ticket and no later one.
 """
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from slt_bench.method import FrozenNetwork, Method, MethodSettings, SparsityControl, keep_top, read_layer_densities
+
+SPREADS = ("uniform", "erk")
 
 
 class Settings(MethodSettings):
     """Settings of `random_mask`."""
 
     layers: str = Field("uniform", description='"uniform", "erk", or the path of a ticket whose densities are taken')
+
+    @field_validator("layers")
+    @classmethod
+    def _pin(cls, value: str) -> str:
+        path, _, pinned = value.partition("#")
+        if value in SPREADS or (pinned and not Path(path).is_file()):
+            return value
+        if not Path(path).is_file():
+            raise ValueError(f"it is neither {' nor '.join(SPREADS)}, nor the path of a ticket")
+        found = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+        if pinned not in ("", found):
+            raise ValueError(f"the ticket {path} has changed: its hash is now {found}")
+        return f"{path}#{found}"
 
 
 class RandomMask(Method):
@@ -40,7 +58,7 @@ class RandomMask(Method):
     @classmethod
     def control(cls, settings: Settings) -> SparsityControl:
         """A ticket's densities decide the sparsity themselves."""
-        return "exact" if settings.layers in ("uniform", "erk") else "none"
+        return "exact" if settings.layers in SPREADS else "none"
 
     def gates(self) -> Tensor:
         """The mask itself."""
@@ -53,7 +71,7 @@ class RandomMask(Method):
     def _counts(self) -> list[int]:
         sizes = self.network.sizes
         if self.sparsity is None:
-            densities = read_layer_densities(self.settings.layers, self.network)
+            densities = read_layer_densities(self.settings.layers.partition("#")[0], self.network)
             return [round(size * density) for size, density in zip(sizes, densities, strict=True)]
         kept = sum(sizes) - round(self.sparsity * sum(sizes))
         shares = [1.0] * len(sizes)

@@ -26,7 +26,7 @@ NAME = r"^[A-Za-z0-9_-]+$"  # of a benchmark, which is also its folder's
 class Model(BaseModel):
     """Immutable, and unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class Budget(Model):
@@ -39,6 +39,12 @@ class Budget(Model):
     schedule: Literal["cosine", "constant"] = "cosine"
     augment: bool = Field(True, description="crops and mirror images, where the data set has them")
     precision: Literal["float32", "bf16"] = "float32"
+
+    def text(self) -> str:
+        """The budget in words, as in "20 epochs, batches of 128"."""
+        others = self.model_dump(exclude={"epochs", "batch_size"}, exclude_defaults=True)
+        words = [f"{self.epochs} epochs", f"batches of {self.batch_size}", *(f"{k} {v}" for k, v in others.items())]
+        return ", ".join(words)
 
 
 class Job(Model):
@@ -81,7 +87,12 @@ class Job(Model):
         return ("smoke-" if self.smoke else "") + re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
 
 
-Sparsities = Annotated[tuple[float, ...], Field(min_length=1)]
+def _tuple(value: Any) -> Any:
+    """TOML has lists where immutable models have tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Sparsities = Annotated[tuple[float, ...], BeforeValidator(_tuple), Field(min_length=1)]
 
 
 class Entry(Model):
@@ -93,11 +104,11 @@ class Entry(Model):
 
 
 def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else _tuple(value)
 
 
 def _seeds(value: Any) -> Any:
-    return parse_seeds(value) if isinstance(value, str) else value
+    return parse_seeds(value) if isinstance(value, str) else _tuple(value)
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), Field(min_length=1)]

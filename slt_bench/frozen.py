@@ -12,6 +12,7 @@ Normalisation statistics are measured (`measure_statistics`), never learned.
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from slt_bench.archs import Shape
 from slt_bench.errors import UserError
 from slt_bench.inits import RESCALES, Init
 
+LEARNED_SCALE = r"(^|\.)(gamma\w*|scale|gain|skipinit_gain)$"  # as timm's models name them
 STREAM = "slt_bench weights 1"  # part of every stream's name; it rises if the weights ever have to change
 
 
@@ -198,9 +200,9 @@ class FrozenNetwork(nn.Module):
                 continue
             if name.endswith("bias"):
                 parameter.zero_()
-            elif parameter.ndim == 1 and name.endswith(("weight", "gamma")):
-                parameter.fill_(1.0)  # scales of normalisation layers, and those that timm calls layer scale
-            elif parameter.unique().numel() > 1 or parameter.ndim > 1:
+            elif re.search(LEARNED_SCALE, name) or (parameter.ndim == 1 and name.endswith("weight")):
+                parameter.fill_(1.0)
+            elif parameter.unique().numel() > 1 or not parameter.any():  # other constants, as temperatures, stay
                 numbers = streams.normal(parameter.numel(), STREAM, self.arch, name, "embedding", self.seed)
                 parameter.copy_(torch.from_numpy(0.02 * numbers).view(parameter.shape))
 

@@ -136,13 +136,15 @@ def _methods_of(module: types.ModuleType) -> list[type["Method"]]:
 
 
 def _problem(method: type["Method"]) -> str:
-    from slt_bench.method import Purity, SparsityControl  # noqa: PLC0415 - torch loads with it
+    from slt_bench.method import MethodSettings, Purity, SparsityControl  # noqa: PLC0415 - torch loads with it
 
     missing = [name for name in ("name", "version", "paper", "sparsity_control", "purity") if not hasattr(method, name)]
     if missing:
         return f"{method.__name__} does not say its {', '.join(missing)}"
     if not isinstance(method.name, str) or not method.name.replace("_", "").isalnum():
         return f"the name '{method.name}' of {method.__name__} is not made of letters, digits and underscores"
+    if not (inspect.isclass(method.settings_class) and issubclass(method.settings_class, MethodSettings)):
+        return f"the settings_class of {method.__name__} is no MethodSettings"
     if type(method.version) is not int:
         return f"the version of {method.__name__} is {method.version!r}, not a whole number"
     for attribute, kinds in (("sparsity_control", get_args(SparsityControl)), ("purity", get_args(Purity))):

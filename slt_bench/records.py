@@ -9,7 +9,7 @@ Reading needs no torch. A record that cannot be read is told with its reason, an
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -88,6 +88,10 @@ class Found:
     records: dict[str, Record] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
+    def only(self, ids: Collection[str]) -> "Found":
+        """The same with no other records than those."""
+        return Found({key: record for key, record in self.records.items() if key in ids}, dict(self.problems))
+
     def add(self, text: str, place: str) -> None:
         """Take in a record's JSON, or note why not."""
         try:
@@ -147,16 +151,19 @@ def check_writable(results: Path) -> None:
 
 @dataclass
 class Merged:
-    """What a merge did: ids of records that were added, that were there already, and that differ."""
+    """What a merge did: ids of records that were added, replaced, there already, and that differ."""
 
     added: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
     same: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
 
 
 def merge(sources: Iterable[Path], into: Path) -> Merged:
-    """Gather the records of several benchmark folders into one `records.jsonl`. Nothing there is overwritten.
+    """Gather the records of several benchmark folders into one `records.jsonl`.
+
+    Nothing there is overwritten but a failure by what did not fail, and an older version of a method by a newer one.
 
     Args:
         sources: Folders as `results/<benchmark>`, of the same benchmark; smoke records are left behind.
@@ -177,15 +184,26 @@ def merge(sources: Iterable[Path], into: Path) -> Merged:
         for record in found.records.values():
             if record.job.smoke:
                 continue
-            known = own.records.setdefault(record.id, record)
-            kind = "added" if known is record else "same" if _outcome(known) == _outcome(record) else "conflicts"
+            kind = _place(own.records.get(record.id), record)
             getattr(result, kind).append(record.id)
+            if kind in ("added", "replaced"):
+                own.records[record.id] = record
     if result.problems and any(place.startswith(str(into / LINES)) for place in result.problems):
         raise UserError(f"{into / LINES} has lines that cannot be read, and is left as it is: {result.problems}.")
     into.mkdir(parents=True, exist_ok=True)
     ordered = sorted(own.records.values(), key=lambda record: record.job.folder)
     write_text(into / LINES, "".join(record.model_dump_json() + "\n" for record in ordered))
     return result
+
+
+def _place(known: Record | None, record: Record) -> Literal["added", "replaced", "same", "conflicts"]:
+    """What becomes of a record beside the one that is there."""
+    if known is None:
+        return "added"
+    if _outcome(known) == _outcome(record):
+        return "same"
+    better = (record.method_version, record.status != "failed") > (known.method_version, known.status != "failed")
+    return "replaced" if better else "conflicts"
 
 
 def _outcome(record: Record) -> tuple[Any, ...]:

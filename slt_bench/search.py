@@ -23,7 +23,14 @@ OnStep = Callable[[float], None]
 
 
 class Diverged(Exception):  # noqa: N818 - a status, not an error of ours
-    """The loss is no finite number any more."""
+    """The loss is no finite number any more; `curve` holds the epochs before.
+
+    Its rows are as those of `Search`.
+    """
+
+    def __init__(self, message: str, curve: list[dict[str, float]]) -> None:
+        super().__init__(message)
+        self.curve = curve
 
 
 @dataclass
@@ -33,7 +40,8 @@ class Search:
     Attributes:
         curve: A row an epoch: epoch, loss, train_accuracy (of the drawn gates), validation_accuracy (of the relaxed
             network), sparsity (counted on the mask), fractional (share of gates strictly between 0 and 1).
-        seconds: Time spent in "batches" (making them), "steps", and "validation".
+        seconds: Time spent in "batches" (making them), "steps", and "validation". On CUDA nothing waits for the device
+            within an epoch, so that "batches" and "steps" are the times to launch them.
         steps: How many gradient steps were taken.
     """
 
@@ -88,7 +96,7 @@ def search(method: Method, network: FrozenNetwork, data: Dataset, budget: Budget
             result.seconds["steps"] += perf_counter() - start
         mean_loss = float(loss_sum) / images_seen
         if not math.isfinite(mean_loss):
-            raise Diverged(f"the loss was {mean_loss} in epoch {epoch} of {epochs}")
+            raise Diverged(f"the loss was {mean_loss} in epoch {epoch} of {epochs}", result.curve)
         if epoch == epochs:
             method.on_progress(1.0)
         start = perf_counter()

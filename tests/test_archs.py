@@ -262,3 +262,22 @@ class TestRefusals:
         assert not archs.is_known("lenet30")
         with pytest.raises(UserError, match="6n\\+4"):
             archs.is_known("wrn11_1")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"),
+    [
+        ("timm:test_nfnet", "gain", 1.0),
+        ("timm:convnext_atto", "gamma", 1.0),
+        ("timm:cait_xxs24_224", "gamma_1", 1.0),
+        ("timm:poolformer_s12", "scale", 1.0),
+        ("timm:xcit_nano_12_p16_224", "temperature", 1.0),
+    ],
+)
+def test_scales_of_timm_models_neither_vanish_nor_are_random(name, parameter, value):
+    network = FrozenNetwork(name, shape=(3, 64, 64), classes=10)
+    scales = [p for key, p in network.skeleton.named_parameters() if key.rpartition(".")[2] == parameter]
+    assert scales
+    assert all((scale == value).all() for scale in scales)
+    network.eval()
+    assert network(torch.randn(4, 3, 64, 64), network.weights).std() > 0.01

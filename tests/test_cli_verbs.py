@@ -136,3 +136,52 @@ def test_a_method_of_ones_own_is_one_file(slt_bench, tmp_path):
     assert exit_code == 0, output
     assert "1 done" in output
     assert "sigmoid_gates" in slt_bench("list", "methods", "--plugins", "mine")[1]
+
+
+def test_where_every_job_fails_the_failures_are_told(slt_bench, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    body = (
+        "from slt_bench.method import Method\nclass Quits(Method):\n    name, version, paper = 'quits', 1, 'a test'\n"
+    )
+    body += "    sparsity_control, purity = 'exact', 'frozen'\n    def gates(self): raise SystemExit('no licence')\n"
+    (folder / "quits.py").write_text(body + "    mask = gates\n")
+    options = [
+        "--archs",
+        "lenet300",
+        "--datasets",
+        "digits",
+        "--seeds",
+        "0-1",
+        "--sparsities",
+        "0.9",
+        "--no-references",
+    ]
+    code, output = slt_bench("run", "--methods", "quits", "--plugins", "mine", *options)
+    assert code == 1
+    assert "2 failed" in output
+    assert "no licence" in output
+    code, output = slt_bench(
+        "run", "--methods", "quits", "--plugins", "mine", *options, "--rerun", "failed", "--dry-run"
+    )
+    assert "2 jobs, 2 to run" in output
+
+
+def test_a_report_takes_a_folder_name_as_the_shell_completes_it(ran):
+    assert ran("report", "tiny/")[0] == 0
+    assert ran("report", ".")[0] == 2
+
+
+def test_a_ticket_lends_its_densities_and_must_stay_the_same(ran, tmp_path):
+    ticket = next((tmp_path / "results" / "tiny").glob("*s0.9-seed0*")) / records.TICKET
+    options = ["--archs", "lenet300", "--datasets", "digits", "--seeds", "3", "--no-references", "--name", "like"]
+    lends = f"random_mask.layers={ticket}"
+    code, output = ran("run", "--methods", "random_mask", "--set", lends, *options)
+    assert code == 0
+    assert "at sparsity 0.9000" in output
+    code, output = ran("run", "--methods", "random_mask", "--set", f"{lends}#123456789abc", *options)
+    assert code == 2
+    assert "has changed" in output
+    code, output = ran("run", "--methods", "random_mask", "--set", "random_mask.layers=nothing.slt", *options)
+    assert code == 2
+    assert "nor the path of a ticket" in output

@@ -152,3 +152,16 @@ def test_nothing_half_written_is_ever_at_the_name(tmp_path):
 def test_curves_are_csv(make_job):
     text = records.curve_csv(record_of(make_job()).curve)
     assert text == "epoch,loss\n1.0,0.5\n"
+
+
+def test_merge_lets_a_failure_and_an_older_version_give_way(tmp_path, make_job):
+    failed, old = make_job(seed=1), make_job(seed=2)
+    put(tmp_path / "a", record_of(failed, status="failed"))
+    put(tmp_path / "a", record_of(old, mask_hash="old"))
+    records.merge([tmp_path / "a"], tmp_path / "kept")
+    put(tmp_path / "b", record_of(failed))
+    put(tmp_path / "b", record_of(old, mask_hash="new", method_version=2))
+    assert sorted(records.merge([tmp_path / "b"], tmp_path / "kept").replaced) == sorted([failed.id, old.id])
+    kept = records.read(tmp_path / "kept").records
+    assert (kept[failed.id].status, kept[old.id].mask_hash) == ("done", "new")
+    assert len(records.merge([tmp_path / "a"], tmp_path / "kept").conflicts) == 2

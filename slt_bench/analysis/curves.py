@@ -17,8 +17,8 @@ def curves(table: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
 
     Returns:
         A row for each method, architecture, data set, init and asked sparsity, ordered by them, with the columns of
-        `CELL`, purity, asked_sparsity, sparsity (mean of the counted), mean, half_width (of the 95% t interval), n
-        (seeds that are "done"), lost (seeds that collapsed or diverged), and statuses, which names those.
+        `CELL`, method, purity, asked_sparsity, sparsity (mean of the counted), mean, half_width (of the 95% t
+        interval), n (seeds that are "done"), lost (seeds that collapsed or diverged), and statuses, which names those.
     """
     rows = []
     for key, group in table.groupby([*CELL, "asked_sparsity"], dropna=False, sort=True):
@@ -28,6 +28,7 @@ def curves(table: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
         rows.append(
             dict(zip([*CELL, "asked_sparsity"], key, strict=True))
             | {
+                "method": group["method"].iloc[0],
                 "purity": group["purity"].iloc[0],
                 "sparsity": float(done["sparsity"].mean()) if len(done) else math.nan,
                 "mean": interval.mean,
@@ -39,5 +40,5 @@ def curves(table: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
                 ),
             }
         )
-    columns = [*CELL, "asked_sparsity", "purity", "sparsity", "mean", "half_width", "n", "lost", "statuses"]
+    columns = [*CELL, "asked_sparsity", "method", "purity", "sparsity", "mean", "half_width", "n", "lost", "statuses"]
     return pd.DataFrame(rows, columns=columns)

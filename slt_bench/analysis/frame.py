@@ -1,6 +1,8 @@
 """Records as a DataFrame, a row a record."""
 
-from collections.abc import Iterable
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -28,8 +30,13 @@ class Sorted:
     left_out: dict[str, str]
 
 
-def comparable(records: Iterable[Record]) -> Sorted:
-    """Leave out, with the reason: smoke records, records of older versions of a method, and those that failed."""
+def comparable(records: Iterable[Record], stale: Collection[str] = ()) -> Sorted:
+    """Leave out, with the reason: smoke records, records of older versions of a method, and those that failed.
+
+    Args:
+        records: Of one benchmark.
+        stale: Ids of records that are known to be stale, beside those that a newer record shows to be.
+    """
     listed = list(records)
     newest: dict[str, int] = {}
     for record in listed:
@@ -39,7 +46,7 @@ def comparable(records: Iterable[Record]) -> Sorted:
     for record in listed:
         if record.job.smoke:
             left_out[record.job.folder] = "a smoke run"
-        elif record.method_version < newest[record.job.method]:
+        elif record.method_version < newest[record.job.method] or record.id in stale:
             left_out[record.job.folder] = f"stale: version {record.method_version} of {record.job.method}"
         elif record.status == "failed":
             left_out[record.job.folder] = f"failed: {record.reason}"
@@ -51,10 +58,13 @@ def comparable(records: Iterable[Record]) -> Sorted:
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """A row a record.
 
-    Columns: id, label, method, purity, arch, dataset, init, rescale, asked_sparsity (NaN where the method decides),
-    seed, epochs, status, n, seconds, peak_memory_mb, hardware, and the metrics as fractions in [0, 1]; a metric that
-    was not measured is NaN, and so are all metrics of a record that is not "done".
+    Columns: id, label, method, purity, arch, dataset, init, rescale, budget, asked_sparsity (NaN where the method
+    decides), seed, status, n, seconds, peak_memory_mb, hardware, and the metrics as fractions in [0, 1]; a metric that
+    was not measured is NaN, and so are all metrics of a record that is not "done". Where records of one label differ in
+    method or settings, their labels tell the settings, so that they are never taken for seeds of one another.
     """
+    records = list(records)
+    labels = _labels(records)
     rows = []
     for record in records:
         job = record.job
@@ -63,16 +73,16 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
         rows.append(
             {
                 "id": record.id,
-                "label": job.label,
+                "label": labels[record.id],
                 "method": job.method,
                 "purity": record.purity,
                 "arch": job.arch,
                 "dataset": job.dataset,
                 "init": job.init,
                 "rescale": job.rescale,
+                "budget": job.budget.text(),
                 "asked_sparsity": job.sparsity,
                 "seed": job.seed,
-                "epochs": job.budget.epochs,
                 "status": record.status,
                 "n": record.n,
                 "seconds": record.seconds.get("total"),
@@ -85,3 +95,22 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns)
     numbers = ["asked_sparsity", *METRICS, *(name for name in ("seconds", "peak_memory_mb") if name in columns)]
     return table.astype(dict.fromkeys(numbers, "float64"))
+
+
+def _labels(records: Sequence[Record]) -> dict[str, str]:
+    """The label of each record by its id, with the settings where they are not the same under one label."""
+    variants: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        variants[record.job.label].add(_variant(record))
+    return {
+        record.id: record.job.label
+        if len(variants[record.job.label]) == 1
+        else f"{record.job.label} [{_variant(record)}]"
+        for record in records
+    }
+
+
+def _variant(record: Record) -> str:
+    settings = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(record.job.settings.items()))
+    method = "" if record.job.method == record.job.label else f"{record.job.method}: "
+    return method + (settings or "defaults")

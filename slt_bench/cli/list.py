@@ -50,13 +50,12 @@ def _methods() -> None:
             name,
             method.purity,
             method.sparsity_control,
-            str(method.version),
             method.paper,
             (method.__doc__ or "").split("\n")[0],
         )
         for name, method in sorted(registry.methods.items())
     ]
-    _show("methods", ("name", "purity", "sparsity", "paper", "what it is"), rows)
+    _show("methods", ("name", "purity", "control", "paper", "what it is"), rows)
     if registry.broken:
         _show("plug-ins that cannot be used", ("where", "why"), list(registry.broken.items()))
 

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -143,12 +144,12 @@ def _named(selection: Selection) -> "Benchmark":
 
 
 def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
-    from slt_bench.benchmark import REFERENCES, Benchmark, Entry
+    from slt_bench.benchmark import NAME, REFERENCES, Benchmark, Entry
     from slt_bench.errors import UserError
     from slt_bench.selection import choose, split_list
 
     name = selection.name or "adhoc"
-    if not name.replace("_", "").replace("-", "").isalnum():
+    if not re.fullmatch(NAME, name):
         raise UserError(f"The name '{name}' is not made of letters, digits, - and _.")
     for item in split_list(selection.methods or ""):
         if not any(sign in item for sign in "*?["):

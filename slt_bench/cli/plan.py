@@ -12,4 +12,5 @@ def plan(selection: Selection) -> None:
 
     selected = select(selection)
     check_shapes(selected.jobs)
-    show_plan(selected, look(selected.jobs, selected.folder, load()))
+    overview = look(selected.jobs, selected.folder, load())
+    show_plan(selected, overview, overview.in_state(selected.jobs, "missing", "dead"))

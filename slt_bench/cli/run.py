@@ -35,19 +35,23 @@ def run(
     `slt_bench run --methods gates,edgepopup --archs wrn28_10`
     """
     from slt_bench import plugins
+    from slt_bench.records import check_writable
     from slt_bench.states import look
 
     selected = select(selection)
+    before = {job.id: _stamp(selected.folder / job.folder) for job in selected.jobs}
     overview = look(selected.jobs, selected.folder, plugins.load())
     todo = _todo(selected, overview, rerun)
     if dry_run:
         from slt_bench.cli.show_plan import show_plan
 
-        show_plan(selected, overview)
+        check_shapes(selected.jobs)
+        show_plan(selected, overview, todo)
         return
     context = _check(selected, todo, data_root, device, threads, download=download)
+    check_writable(reports)
     try:
-        _run(selected, todo, context)
+        _run(selected, todo, context, before)
     except KeyboardInterrupt:
         typer.echo("slt_bench: stopped. What has ended is kept; the same command goes on from there.", err=True)
         raise typer.Exit(3) from None
@@ -108,18 +112,22 @@ def _device(text: str) -> str:
     return str(device)
 
 
-def _run(selected: Selected, todo: "list[Job]", context: "Context") -> None:
-    from slt_bench.cli.watch import watch
-    from slt_bench.execution.inline import run_all
+def _stamp(folder: Path) -> int | None:
+    """Tells one record of a job from the next: nobody runs a job again that ended after we looked."""
     from slt_bench.records import RECORD
 
-    def stamp(folder: Path) -> int | None:
-        path = folder / RECORD
-        return path.stat().st_mtime_ns if path.is_file() else None
+    try:
+        return (folder / RECORD).stat().st_mtime_ns
+    except OSError:
+        return None
 
-    before = {job.id: stamp(selected.folder / job.folder) for job in todo}
+
+def _run(selected: Selected, todo: "list[Job]", context: "Context", before: dict[str, int | None]) -> None:
+    from slt_bench.cli.watch import watch
+    from slt_bench.execution.inline import run_all
+
     with watch(len(todo), len(selected.jobs)) as watcher:
-        run_all(todo, selected.folder, context, watcher, lambda job, folder: stamp(folder) == before[job.id])
+        run_all(todo, selected.folder, context, watcher, lambda job, folder: _stamp(folder) == before[job.id])
 
 
 def _finish(selected: Selected, reports: Path) -> None:
@@ -131,12 +139,13 @@ def _finish(selected: Selected, reports: Path) -> None:
     overview = look(selected.jobs, selected.folder, plugins.load())
     if selected.jobs[0].smoke:
         typer.echo("Smoke runs show only that everything works; no report is drawn of them.")
-    else:
-        show_report(selected.benchmark, overview.found, reports / selected.benchmark.name)
+    elif overview.in_state(selected.jobs, "done", "collapsed", "diverged"):
+        chosen = {job.id for job in selected.jobs}
+        stale = {job.id for job in overview.in_state(selected.jobs, "stale")}
+        show_report(selected.benchmark, overview.found.only(chosen), reports / selected.benchmark.name, stale)
     typer.echo(", ".join(f"{count} {state}" for state, count in overview.counts().items()))
     for job in overview.in_state(selected.jobs, "failed"):
-        record = overview.found.records[job.id]
-        typer.echo(f"failed: {job.folder}: {record.reason}", err=True)
+        typer.echo(f"failed: {job.folder}: {overview.found.records[job.id].reason}", err=True)
     if overview.in_state(selected.jobs, "failed"):
         raise typer.Exit(1)
     if overview.in_state(selected.jobs, "missing", "running", "dead"):

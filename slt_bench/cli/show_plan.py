@@ -5,12 +5,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from slt_bench.benchmark import Job
 from slt_bench.cli.options import Selected
 from slt_bench.cost import Estimate, estimate
 from slt_bench.states import ORDER, Overview
 
 
-def show_plan(selected: Selected, overview: Overview) -> None:
+def show_plan(selected: Selected, overview: Overview, todo: list[Job]) -> None:
     """A row for each method, architecture and data set: its jobs by state; below it, what is to be run and its cost."""
     states = [state for state in ORDER if state in overview.counts()]
     table = Table("method", "arch", "data set", "init", "jobs", *states, box=box.SIMPLE_HEAD)
@@ -24,11 +25,10 @@ def show_plan(selected: Selected, overview: Overview) -> None:
         table.add_row(*map(escape, (label, arch, dataset, init)), str(len(found)), *counts)
     console = Console()
     console.print(table)
-    todo = overview.in_state(selected.jobs, "missing", "dead")
     cost = _cost(estimate(todo, overview.found))
     console.print(f"{selected.benchmark.name}: {len(selected.jobs)} jobs, {len(todo)} to run. {cost}")
     for state in ("failed", "stale"):
-        if count := len(overview.in_state(selected.jobs, state)):
+        if count := len([job for job in overview.in_state(selected.jobs, state) if job not in todo]):
             console.print(f"{count} {state}: run them again with --rerun {state}.")
 
 

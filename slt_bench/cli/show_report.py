@@ -1,5 +1,6 @@
 """A report's tables on the terminal, and where its page lies."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from rich import box
@@ -12,9 +13,9 @@ from slt_bench.records import Found
 from slt_bench.report.build import build
 
 
-def show_report(benchmark: Benchmark, found: Found, out: Path) -> None:
+def show_report(benchmark: Benchmark, found: Found, out: Path, stale: Collection[str] = ()) -> None:
     """Draw the report of these records and print its tables, a row a sparsity, so that they fit."""
-    drawn = build(benchmark.name, found, out, benchmark.title, benchmark.about)
+    drawn = build(benchmark.name, found, out, benchmark.title, benchmark.about, stale)
     console = Console()
     for title, content in drawn.tables.items():
         shown = content.transposed()

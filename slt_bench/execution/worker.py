@@ -25,6 +25,8 @@ from slt_bench.records import LayerDensity, Record
 from slt_bench.search import Diverged, OnStep, search
 from slt_bench.ticket import Ticket, read_ticket, write_ticket
 
+SPARSITY_TOLERANCE = 0.01  # of the counted against the asked one
+
 
 @dataclass(frozen=True)
 class Context:
@@ -68,8 +70,8 @@ def run_job(job: Job, folder: Path, context: Context, on_step: OnStep = lambda _
             job, folder, context, lambda network: method_class(network, settings, job.sparsity), on_step
         )
     except Diverged as error:
-        measured = {"status": "diverged", "reason": str(error)}
-    except Exception as error:  # noqa: BLE001 - a method may fail in any way; the others go on
+        measured = {"status": "diverged", "reason": str(error), "curve": error.curve}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a method may fail in any way; the others go on
         measured = {
             "status": "failed",
             "reason": f"{type(error).__name__}: {error}",
@@ -113,6 +115,7 @@ def _measure(
     write_ticket(folder / records.TICKET, ticket)
     clock.lap("ticket")
     metrics, flags = _score(read_ticket(folder / records.TICKET), data, context)
+    flags = [] if job.smoke else [*flags, *_sparsity_flag(job, metrics["sparsity"])]  # a few images say nothing
     clock.lap("evaluation")
     hard = metrics["validation_accuracy"]
     gap = relaxed["relaxed_accuracy"] - hard if hard is not None else None
@@ -139,6 +142,7 @@ def _take_ticket(
     method.eval()
     network.eval()
     gates, effective = method.gates(), method.effective()
+    measure_statistics(network, effective, data.train, data.info)  # as for the ticket, so that only the gates differ
     relaxed = {
         "relaxed_accuracy": accuracy(lambda images: network(images, effective), data.validation, data.info),
         "fractional": float(((gates > 0) & (gates < 1)).double().mean()),
@@ -179,6 +183,12 @@ def _score(ticket: Ticket, data: Dataset, context: Context) -> tuple[dict[str, f
     checks = sanity(ticket, subnetwork.network, data.train, data.validation, data.info)
     metrics |= {"shuffled_accuracy": checks.shuffled, "redrawn_accuracy": checks.redrawn}
     return metrics, [f"survives: {name}" for name in checks.survivors(ticket.classes)]
+
+
+def _sparsity_flag(job: Job, counted: float | None) -> list[str]:
+    if job.sparsity is None or counted is None or abs(counted - job.sparsity) <= SPARSITY_TOLERANCE:
+        return []
+    return [f"sparsity {counted:.4f} where {job.sparsity:g} was asked"]
 
 
 def _check_mask(method: Method, mask: torch.Tensor, network: FrozenNetwork) -> None:

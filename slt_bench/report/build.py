@@ -1,7 +1,7 @@
 """A report: figures, tables and one page, from the records of one benchmark."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from slt_bench.files import write_text
 from slt_bench.records import Found, Record
 from slt_bench.report import figures
 from slt_bench.report.tables import Table, accuracy_table
+
+NETWORK = ["arch", "dataset", "init", "rescale"]
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Report:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def build(name: str, found: Found, out: Path, title: str = "", about: str = "") -> Report:
+def build(name: str, found: Found, out: Path, title: str = "", about: str = "", stale: Collection[str] = ()) -> Report:
     """Draw the report of a benchmark.
 
     Args:
@@ -43,30 +45,33 @@ def build(name: str, found: Found, out: Path, title: str = "", about: str = "") 
         out: The folder to write to: `index.html`, `figures/`, `tables/`.
         title: At the top of the page.
         about: Below the title.
+        stale: Ids of records that are stale: left out.
 
     Raises:
         UserError: There is no record that can be compared.
     """
-    usable = comparable(found.records.values())
+    usable = comparable(found.records.values(), stale)
     if not usable.compared:
         reasons = sorted(set(usable.left_out.values())) or ["there are none"]
         raise UserError(f"No records of '{name}' can be drawn: {'; '.join(reasons[:3])}.")
     report = Report(out / "index.html", left_out=usable.left_out | found.problems)
     table = frame(usable.compared)
-    groups = list(table.groupby(["arch", "dataset", "init", "rescale"], sort=True))
+    several = table.groupby(NETWORK)["budget"].transform("nunique") > 1
+    table["stem"] = table[NETWORK].agg("-".join, axis=1) + ("-" + table["budget"]).where(several, "")
+    groups = list(table.groupby([*NETWORK, "budget"], sort=True))
     sections = [_section(report, key, rows, out) for key, rows in groups]
     write_text(report.page, _page(name, title, about, usable.compared, sections, report.left_out))
     return report
 
 
 def _section(report: Report, key: Any, rows: pd.DataFrame, out: Path) -> dict[str, Any]:
-    arch, dataset, init, rescale = key
+    arch, dataset, init, rescale, budget = key
     title = f"{arch} on {dataset}"
     summary = curves(rows)
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"accuracy-{arch}-{dataset}-{init}-{rescale}")
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"accuracy-{rows['stem'].iloc[0]}")
     _, svg, _ = figures.save(figures.accuracy_over_sparsity(rows, summary, title), out / "figures", stem)
     table = accuracy_table(summary)
-    heading = f"{title} ({init} weights, rescale {rescale})"
+    heading = f"{title} ({init} weights, rescale {rescale}; {budget})"
     report.tables[heading] = table
     (out / "tables").mkdir(parents=True, exist_ok=True)
     write_text(out / "tables" / f"{stem}.md", table.markdown())
@@ -82,11 +87,11 @@ def _section(report: Report, key: Any, rows: pd.DataFrame, out: Path) -> dict[st
 
 
 def _caption(rows: pd.DataFrame) -> str:
-    seeds, epochs = rows["seed"].nunique(), ", ".join(f"{value}" for value in sorted(rows["epochs"].dropna().unique()))
+    seeds, budget = rows["seed"].nunique(), rows["budget"].iloc[0]
     hardware = ", ".join(sorted(set(rows["hardware"])))
     return (
         f"Mean test accuracy of the hard masks over up to {seeds} seeds with 95% t intervals; a dot is a seed. "
-        f"{len(rows)} records, {epochs} epochs each, run on {hardware}."
+        f"{len(rows)} records, {budget} each, run on {hardware}."
     )
 
 

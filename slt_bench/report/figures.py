@@ -31,7 +31,7 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str
         title: Above the axes.
     """
     use_style()
-    learned = curves[~curves["label"].isin(REFERENCES) & (curves["n"] > 0)]
+    learned = curves[~curves["method"].isin(REFERENCES) & (curves["n"] > 0)]
     lowest, top = _extent(learned, curves)
     if top - lowest > 2 * NEAR:
         figure, (upper, lower) = plt.subplots(
@@ -68,7 +68,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def _draw_all(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame) -> None:
-    for label, (colour, marker) in looks(curves[~curves["label"].isin(REFERENCES)]["label"]).items():
+    for label, (colour, marker) in looks(curves[~curves["method"].isin(REFERENCES)]["label"]).items():
         curve = curves[(curves["label"] == label) & (curves["n"] > 0)]
         _draw_curve(axes, label, curve, table[table["label"] == label], colour, marker)
     _draw_dense(axes, curves)
@@ -103,22 +103,18 @@ def _draw_curve(axes: Axes, label: str, curve: pd.DataFrame, seeds: pd.DataFrame
 
 
 def _draw_dense(axes: Axes, curves: pd.DataFrame) -> None:
-    rows = curves[(curves["label"] == "dense") & (curves["n"] > 0)]
-    if rows.empty:
-        return
-    mean, half = 100 * rows["mean"].iloc[0], 100 * rows["half_width"].iloc[0]
-    axes.axhline(mean, label=f"dense ({mean:.1f})", zorder=1, **DENSE)
-    if math.isfinite(half):
-        axes.axhspan(mean - half, mean + half, color=DENSE["color"], alpha=0.08, linewidth=0)
+    for _, row in curves[(curves["method"] == "dense") & (curves["n"] > 0)].iterrows():
+        mean, half = 100 * row["mean"], 100 * row["half_width"]
+        axes.axhline(mean, label=f"{row['label']} ({mean:.1f})", zorder=1, **DENSE)
+        if math.isfinite(half):
+            axes.axhspan(mean - half, mean + half, color=DENSE["color"], alpha=0.08, linewidth=0)
 
 
 def _draw_random(axes: Axes, curves: pd.DataFrame) -> None:
-    rows = curves[(curves["label"] == "random_mask") & (curves["n"] > 0)].sort_values("sparsity")
-    if len(rows):
+    found = curves[(curves["method"] == "random_mask") & (curves["n"] > 0)].sort_values("sparsity")
+    for label, rows in found.groupby("label"):
         low, high = 100 * rows["mean"].min(), 100 * rows["mean"].max()
-        axes.plot(
-            _position(rows["sparsity"]), 100 * rows["mean"], label=f"random_mask ({low:.0f} to {high:.0f})", **RANDOM
-        )
+        axes.plot(_position(rows["sparsity"]), 100 * rows["mean"], label=f"{label} ({low:.0f} to {high:.0f})", **RANDOM)
 
 
 def _extent(learned: pd.DataFrame, curves: pd.DataFrame) -> tuple[float, float]:

@@ -7,6 +7,11 @@ import pandas as pd
 
 from slt_bench.benchmark import REFERENCES
 
+LATEX = str.maketrans(
+    {sign: f"\\{sign}" for sign in "_%&#{}$"}
+    | {"\\": "\\textbackslash{}", "^": "\\textasciicircum{}", "~": "\\textasciitilde{}", "±": "$\\pm$"}
+)
+OFF = 0.01  # a counted sparsity that is further from the asked one is told
 BY_METHOD = "method (purity)"
 
 
@@ -48,9 +53,8 @@ def accuracy_table(curves: pd.DataFrame) -> Table:
     common = int(curves["n"].mode().iloc[0]) if len(curves) else 0
     header = [f"{BY_METHOD}, n={common}", *(f"{value:g}" for value in sparsities), "own sparsity"]
     rows = []
-    labels = sorted(curves["label"].unique(), key=lambda label: (label in REFERENCES, label))
-    for label in labels:
-        group = curves[curves["label"] == label]
+    order = curves.assign(reference=curves["method"].isin(REFERENCES)).sort_values(["reference", "label"])
+    for label, group in order.groupby("label", sort=False):
         cells = {
             row["asked_sparsity"]: _cell(row, common) for _, row in group.dropna(subset=["asked_sparsity"]).iterrows()
         }
@@ -67,7 +71,8 @@ def _cell(row: "pd.Series[float]", common: int) -> str:
         return lost.strip() or "-"
     spread = f" ± {100 * row['half_width']:.2f}" if math.isfinite(row["half_width"]) else ""
     seeds = f" (n={row['n']})" if row["n"] != common else ""
-    return f"{100 * row['mean']:.2f}{spread}{seeds}{lost}"
+    elsewhere = _at(row) if abs(row["sparsity"] - row["asked_sparsity"]) > OFF else ""
+    return f"{100 * row['mean']:.2f}{spread}{seeds}{lost}{elsewhere}"
 
 
 def _at(row: "pd.Series[float]") -> str:
@@ -75,13 +80,4 @@ def _at(row: "pd.Series[float]") -> str:
 
 
 def _latex(text: str) -> str:
-    for sign, code in {
-        "\\": "\\textbackslash{}",
-        "_": "\\_",
-        "%": "\\%",
-        "&": "\\&",
-        "#": "\\#",
-        "±": "$\\pm$",
-    }.items():
-        text = text.replace(sign, code)
-    return text
+    return text.translate(LATEX)

@@ -45,7 +45,13 @@ def start(benchmark_file, folder, *more):
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | {"COLUMNS": "100"},
+        preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - no thread of the tests holds a lock here
     )
+
+
+def listen_to_ctrl_c():
+    """A process that was started in the background of a script ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process):

@@ -111,10 +111,23 @@ class TestOfATicket:
         assert counts(network, method.mask()) == counts(network, mask)
         assert not torch.equal(method.mask(), mask)
 
-    def test_decides_the_sparsity_itself(self):
+    def test_decides_the_sparsity_itself(self, tmp_path):
         kind = RANDOM_MASK.settings_class
         assert RANDOM_MASK.control(kind()) == RANDOM_MASK.control(kind(layers="erk")) == "exact"
-        assert RANDOM_MASK.control(kind(layers="some/ticket.slt")) == "none"
+        ticket = self.write(tmp_path / "t.slt", LENET, torch.ones(LENET.n, dtype=torch.bool))
+        assert RANDOM_MASK.control(kind(layers=ticket)) == "none"
+
+    def test_is_pinned_by_its_hash(self, tmp_path):
+        kind = RANDOM_MASK.settings_class
+        path = self.write(tmp_path / "t.slt", LENET, torch.ones(LENET.n, dtype=torch.bool))
+        pinned = kind(layers=path).layers
+        assert kind(layers=pinned).layers == pinned
+        self.write(tmp_path / "t.slt", LENET, torch.zeros(LENET.n, dtype=torch.bool))
+        assert kind(layers=path).layers != pinned
+        with pytest.raises(ValueError, match="has changed"):
+            kind(layers=pinned)
+        (tmp_path / "t.slt").unlink()
+        assert kind(layers=pinned).layers == pinned  # old records can still be read
 
     def test_of_another_architecture_is_refused(self, tmp_path):
         path = self.write(tmp_path / "t.slt", WRN, torch.ones(WRN.n, dtype=torch.bool))
@@ -128,7 +141,7 @@ class TestOfATicket:
             make(LENET, None, layers=path)
 
     def test_missing_or_damaged(self, tmp_path):
-        with pytest.raises(UserError, match="no ticket"):
+        with pytest.raises(ValueError, match="nor the path of a ticket"):
             make(LENET, None, layers=str(tmp_path / "none.slt"))
         (tmp_path / "bad.slt").write_text("no ticket at all")
         with pytest.raises(UserError, match="not a ticket"):

@@ -7,10 +7,12 @@ import subprocess
 
 import pytest
 
+from slt_bench.benchmark import Budget
 from slt_bench.errors import UserError
 from slt_bench.records import Found, Record
 from slt_bench.report.build import build
 from slt_bench.report.style import looks
+from slt_bench.report.tables import Table
 
 
 @pytest.fixture
@@ -131,3 +133,40 @@ def test_the_latex_table_compiles(found, tmp_path):
     (tmp_path / "doc.tex").write_text(document)
     done = subprocess.run(["pdflatex", "-halt-on-error", "doc.tex"], cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout[-500:]
+
+
+def test_other_budgets_and_settings_are_never_taken_for_seeds(make_job, tmp_path):
+    mixed = Found()
+    _add(mixed, make_job(label="gates", method="gates", budget=Budget(epochs=1)), "done", 0.5)
+    _add(mixed, make_job(label="gates", method="gates", budget=Budget(epochs=10)), "done", 0.9)
+    _add(mixed, make_job(label="gates", method="gates", budget=Budget(epochs=10), settings={"lr": 0.5}), "done", 0.7)
+    tables = build("tiny", mixed, tmp_path).tables
+    short, long = sorted(tables, key=lambda title: "10 epochs" in title)
+    assert tables[short].rows == [["gates [defaults] (frozen)", "50.00"]]
+    assert {row[0]: row[1] for row in tables[long].rows} == {
+        "gates [defaults] (frozen)": "90.00",
+        "gates [lr=0.5] (frozen)": "70.00",
+    }
+    assert len(list((tmp_path / "figures").glob("*.svg"))) == 2
+
+
+def test_stale_records_are_left_out(found, tmp_path):
+    stale = [key for key, record in found.records.items() if record.job.label == "edgepopup"]
+    report = build("tiny", found, tmp_path, stale=stale)
+    assert not any(row[0].startswith("edgepopup") for table in report.tables.values() for row in table.rows)
+    assert sum(reason.startswith("stale") for reason in report.left_out.values()) == len(stale)
+
+
+def test_a_counted_sparsity_far_from_the_asked_one_is_told(make_job, tmp_path):
+    off = Found()
+    job = make_job(label="gates", method="gates", sparsity=0.9)
+    _add(off, job, "done", 0.9)
+    off.records[job.id].metrics["sparsity"] = 0.5
+    (table,) = build("tiny", off, tmp_path).tables.values()
+    assert table.rows == [["gates (frozen)", "90.00 at 0.500"]]
+
+
+def test_every_sign_that_latex_knows_is_escaped():
+    text = Table(["a_b", "{x}^2"], [["~\\ 5% & #1", "±$"]]).latex()
+    assert r"a\_b & \{x\}\textasciicircum{}2" in text
+    assert r"\textasciitilde{}\textbackslash{} 5\% \& \#1 & $\pm$\$" in text
