@@ -1,5 +1,6 @@
 """What `gates` and `gates_structured` share: a vector of Gaussian gates, their noise, penalty and shift."""
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -56,9 +57,9 @@ class GaussianGates(Method):
             return super().penalty()
         return self.settings.penalty * torch.special.ndtr(self.mu / self.sigma).sum()
 
+    @abstractmethod
     def threshold(self, sparsity: float) -> Tensor:
         """The mu at and below which gates close for that sparsity, a scalar."""
-        raise NotImplementedError
 
     def on_progress(self, fraction: float) -> None:
         """Anneals the noise, and moves the threshold of the rising sparsity to 1/2."""

@@ -16,6 +16,7 @@ from slt_bench.files import published
 from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, looks, use_style
 
 FORMATS = ("pdf", "svg", "png")
+ROOM = 0.02  # of an interval above the best mean that is shown
 UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same records give the same files
 NEAR = 6.0  # points below the best that the upper of two panels shows
 
@@ -45,7 +46,8 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str
         lower = upper
         floor = lowest - 0.15 * (top - lowest) - 0.3
     _draw_all(upper, table, curves.assign(half_width=curves["half_width"].where(100 * curves["mean"] >= floor)))
-    upper.set_ylim(max(0.0, floor), min(100.0, top + 0.1 * (top - floor)))
+    room = 100 * float((curves["mean"] + curves["half_width"].clip(upper=ROOM).fillna(0)).max()) - top
+    upper.set_ylim(max(0.0, floor), min(100.0, top + max(0.1 * (top - floor), room + 0.1)))
     for axes in (upper, lower):
         axes.set_ylabel("")  # one label stands for both
     upper.set_title(title)
