@@ -20,6 +20,7 @@ from slt_bench.selection import check_sparsity, parse_seeds
 REFERENCES = ("random_mask", "dense")  # the floor and the ceiling, beside every comparison
 SMOKE_IMAGES = 8  # for training; half as many for validation and test
 SMOKE_BATCH = 4
+SPARSITY_TOLERANCE = 0.01  # a counted sparsity that is further from the asked one is told wherever it is shown
 NAME = r"^[A-Za-z0-9_-]+$"  # of a benchmark, which is also its folder's
 
 

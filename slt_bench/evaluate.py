@@ -65,15 +65,7 @@ def sanity(ticket: Ticket, network: FrozenNetwork, train: Split, validation: Spl
         measure_statistics(frozen, effective, train, info)
         return accuracy(lambda images: frozen(images, effective), validation, info)
 
-    redrawn = FrozenNetwork(
-        ticket.arch,
-        shape=ticket.shape,
-        classes=ticket.classes,
-        init=ticket.init,
-        seed=ticket.seed + REDRAWN_SEED_OFFSET,
-        rescale=ticket.rescale,
-        device=network.device,
-    )
+    redrawn = ticket.frozen_network(ticket.seed + REDRAWN_SEED_OFFSET, network.device)
     shuffled = shuffle_within_layers(ticket.mask, network.sizes, ticket.seed)
     return Sanity(score(network, shuffled), score(redrawn, ticket.mask))
 

@@ -24,7 +24,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from slt_bench import archs, streams
 from slt_bench.archs import Shape
-from slt_bench.errors import UserError
+from slt_bench.errors import UserError, unknown
 from slt_bench.inits import RESCALES, Init
 
 LEARNED_SCALE = r"(^|\.)(gamma\w*|scale|gain|skipinit_gain)$"  # as timm's models name them
@@ -86,7 +86,7 @@ class FrozenNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if rescale not in RESCALES:
-            raise UserError(f"Unknown rescale '{rescale}'. It is one of: {', '.join(RESCALES)}.")
+            raise unknown("rescale", rescale, RESCALES)
         self.arch, self.shape, self.classes, self.seed, self.rescale = arch, shape, classes, seed, rescale
         self.init = str(Init.parse(init))
         self.device = torch.device(device)

@@ -65,6 +65,18 @@ class Ticket:
         """SHA-256 of the packed mask."""
         return hashlib.sha256(_packed(self.mask).numpy().tobytes()).hexdigest()
 
+    def frozen_network(self, seed: int, device: torch.device | str = "cpu") -> FrozenNetwork:
+        """The ticket's architecture and init with the weights of any seed; its own seed gives its own weights."""
+        return FrozenNetwork(
+            self.arch,
+            shape=self.shape,
+            classes=self.classes,
+            init=self.init,
+            seed=seed,
+            rescale=self.rescale,
+            device=device,
+        )
+
     def rebuild(self, device: torch.device | str = "cpu") -> "Subnetwork":
         """The subnetwork, from the architecture and the seed.
 
@@ -74,15 +86,7 @@ class Ticket:
         n = check_shape(self.arch, self.shape, self.classes)
         if n != self.mask.numel():
             raise UserError(f"The ticket's mask has {self.mask.numel():,} bits; {self.arch} has {n:,} weights.")
-        network = FrozenNetwork(
-            self.arch,
-            shape=self.shape,
-            classes=self.classes,
-            init=self.init,
-            seed=self.seed,
-            rescale=self.rescale,
-            device=device,
-        )
+        network = self.frozen_network(self.seed, device)
         if network.weight_hash() != self.weight_hash:
             raise UserError(
                 f"The weights of {self.arch}, seed {self.seed}, are not those that the ticket was found in."

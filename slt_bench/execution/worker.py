@@ -14,7 +14,7 @@ from time import perf_counter
 import torch
 
 from slt_bench import plugins, records, streams
-from slt_bench.benchmark import SMOKE_IMAGES, Job, resolve_settings
+from slt_bench.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.dataset import load as load_data
 from slt_bench.evaluate import accuracy, measure_statistics, sanity
@@ -22,10 +22,8 @@ from slt_bench.execution.machine import peak_memory_mb, provenance, reset_peak_m
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
 from slt_bench.records import LayerDensity, Record
-from slt_bench.search import Diverged, OnStep, search
+from slt_bench.search import Diverged, OnStep, search, validate
 from slt_bench.ticket import Ticket, read_ticket, write_ticket
-
-SPARSITY_TOLERANCE = 0.01  # of the counted against the asked one
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,9 @@ def run_job(job: Job, folder: Path, context: Context, on_step: OnStep = lambda _
     Returns:
         The record, also of a failure.
     """
-    method_class = plugins.load().find(job.method)
-    settings = resolve_settings(job.method, job.settings, plugins.load())
+    registry = plugins.load()
+    method_class = registry.find(job.method)
+    settings = resolve_settings(job.method, job.settings, registry)
     device = torch.device(context.device)
     reset_peak_memory(device)
     record = Record(
@@ -140,13 +139,10 @@ def _take_ticket(
 ) -> tuple[Ticket, dict[str, float]]:
     """The hard mask with its normalisation statistics, and what the relaxed network can do."""
     method.eval()
-    network.eval()
-    gates, effective = method.gates(), method.effective()
-    measure_statistics(network, effective, data.train, data.info)  # as for the ticket, so that only the gates differ
-    relaxed = {
-        "relaxed_accuracy": accuracy(lambda images: network(images, effective), data.validation, data.info),
-        "fractional": float(((gates > 0) & (gates < 1)).double().mean()),
-    }
+    # Measured as for the ticket, so that only the gates differ between relaxed and hard.
+    measure_statistics(network, method.effective(), data.train, data.info)
+    row = validate(method, network, data)
+    relaxed = {"relaxed_accuracy": row["validation_accuracy"], "fractional": row["fractional"]}
     mask, weights = method.mask(), method.changed_weights()
     _check_mask(method, mask, network)
     if method.purity == "frozen" and weights is not None:

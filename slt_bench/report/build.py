@@ -1,7 +1,7 @@
 """A report: figures, tables and one page, from the records of one benchmark."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from slt_bench.analysis.curves import curves
 from slt_bench.analysis.frame import comparable, frame
 from slt_bench.errors import UserError
 from slt_bench.files import write_text
-from slt_bench.records import Found, Record
+from slt_bench.records import Found
 from slt_bench.report import figures
 from slt_bench.report.tables import Table, accuracy_table
 
@@ -60,7 +60,7 @@ def build(name: str, found: Found, out: Path, title: str = "", about: str = "", 
     table["stem"] = table[NETWORK].agg("-".join, axis=1) + ("-" + table["budget"]).where(several, "")
     groups = list(table.groupby([*NETWORK, "budget"], sort=True))
     sections = [_section(report, key, rows, out) for key, rows in groups]
-    write_text(report.page, _page(name, title, about, usable.compared, sections, report.left_out))
+    write_text(report.page, _page(name, title, about, len(usable.compared), sections, report.left_out))
     return report
 
 
@@ -99,17 +99,16 @@ def _page(
     name: str,
     title: str,
     about: str,
-    compared: Iterable[Record],
+    compared: int,
     sections: list[dict[str, Any]],
     left_out: dict[str, str],
 ) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("page.html")
-    count = len(list(compared))
     return template.render(
         title=title or f"Benchmark {name}",
         about=about,
-        summary=f"{count} records compared, {len(left_out)} left out. Sparsity is counted on the mask.",
+        summary=f"{compared} records compared, {len(left_out)} left out. Sparsity is counted on the mask.",
         sections=sections,
         left_out=left_out,
         command=f"python -m slt_bench report {name}",

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from slt_bench.benchmark import REFERENCES
+from slt_bench.benchmark import REFERENCES, SPARSITY_TOLERANCE
 
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "_%&#{}$"}
     | {"\\": "\\textbackslash{}", "^": "\\textasciicircum{}", "~": "\\textasciitilde{}", "±": "$\\pm$"}
 )
-OFF = 0.01  # a counted sparsity that is further from the asked one is told
 BY_METHOD = "method (purity)"
 
 
@@ -71,7 +70,7 @@ def _cell(row: "pd.Series[float]", common: int) -> str:
         return lost.strip() or "-"
     spread = f" ± {100 * row['half_width']:.2f}" if math.isfinite(row["half_width"]) else ""
     seeds = f" (n={row['n']})" if row["n"] != common else ""
-    elsewhere = _at(row) if abs(row["sparsity"] - row["asked_sparsity"]) > OFF else ""
+    elsewhere = _at(row) if abs(row["sparsity"] - row["asked_sparsity"]) > SPARSITY_TOLERANCE else ""
     return f"{100 * row['mean']:.2f}{spread}{seeds}{lost}{elsewhere}"
 
 
