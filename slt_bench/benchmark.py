@@ -5,9 +5,10 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -68,12 +69,17 @@ class Job(Model):
     budget: Budget
     smoke: bool = False
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Ten hexadecimal digits; the same for the same definition, wherever and under whatever label it runs."""
         definition = self.model_dump(exclude={"benchmark", "label", "budget"})
         definition["budget"] = self.budget.model_dump(exclude_defaults=True)
         return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:10]
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied.__dict__.pop("id", None)  # `model_copy` may change what it is made of
+        return copied
 
     @property
     def cell(self) -> tuple[str, str, str, str]:

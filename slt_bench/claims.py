@@ -1,8 +1,9 @@
 """Claims: one process runs a job, and a job whose process has died is taken over.
 
 A claim is an exclusive file in the job's folder with host, pid, the process's start time and a token; its modification
-time is the heartbeat. On the same host the process itself is asked whether it lives; on another host a heartbeat older
-than `DEAD_AFTER` seconds by the file system's own clock means that it is dead.
+time is the heartbeat. On the same host the process itself is asked whether it lives, which no clock can mislead. On
+another host a heartbeat older than `DEAD_AFTER` seconds by the file system's own clock means that it is dead, and so
+does a later start of the same SLURM task.
 """
 
 import contextlib
@@ -11,10 +12,16 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
+
+from slt_bench.attempts import task_id
+from slt_bench.errors import StorageError
+from slt_bench.files import storage_error
 
 CLAIM = "claim"
 BEAT_SECONDS = 15.0
@@ -23,17 +30,36 @@ DEAD_AFTER = 300.0
 
 @dataclass(frozen=True)
 class Claim:
-    """Who runs a job."""
+    """Who runs a job.
+
+    Attributes:
+        host, pid, started: The process; `started` is its start time in the kernel's ticks.
+        token: Tells two claims of a process apart.
+        place: The host's boot and its space of process ids; only there does `pid` mean anything.
+        task, restarts: SLURM's id of the task, and how often it was put back into the queue; empty and 0 elsewhere.
+    """
 
     host: str
     pid: int
     started: str
     token: str
+    place: str = ""
+    task: str = ""
+    restarts: int = 0
 
     @classmethod
     def of_this_process(cls) -> "Claim":
         """A new claim of the process that asks."""
-        return cls(socket.gethostname(), os.getpid(), _start_time(os.getpid()), uuid4().hex)
+        restarts = os.environ.get("SLURM_RESTART_COUNT", "")
+        return cls(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=start_time(os.getpid()),
+            token=uuid4().hex,
+            place=this_place(),
+            task=task_id(),
+            restarts=int(restarts) if restarts.isdecimal() else 0,
+        )
 
 
 @contextlib.contextmanager
@@ -47,14 +73,14 @@ def claimed(folder: Path) -> Iterator[bool]:
         yield False
         return
     stop = threading.Event()
-    heart = threading.Thread(target=_beat, args=(folder / CLAIM, stop), daemon=True)
+    heart = threading.Thread(target=_beat, args=(folder, own, stop), daemon=True)
     heart.start()
     try:
         yield True
     finally:
         stop.set()
         heart.join()
-        with _locked(folder):
+        with contextlib.suppress(OSError), _locked(folder):  # a claim that stays is that of a dead process soon
             if read_claim(folder) == own:
                 (folder / CLAIM).unlink(missing_ok=True)
 
@@ -71,21 +97,38 @@ def read_claim(folder: Path) -> Claim | None:
 
 def is_alive(folder: Path, claim: Claim) -> bool:
     """Whether the process that holds the claim still lives, as far as can be told from here."""
-    if claim.host == socket.gethostname():
-        return _start_time(claim.pid) == claim.started
+    if claim.host == socket.gethostname() and claim.place in ("", this_place()):
+        return start_time(claim.pid) == claim.started
     return _age(folder / CLAIM) < DEAD_AFTER
 
 
 def _take(folder: Path) -> Claim | None:
+    try:
+        return _take_file(folder)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise storage_error(folder / CLAIM, error) from error
+
+
+def _take_file(folder: Path) -> Claim | None:
     own = Claim.of_this_process()
     with _locked(folder):
         holder = read_claim(folder)
-        if holder and is_alive(folder, holder):
+        if holder and not _is_former(holder, own) and is_alive(folder, holder):
             return None
         temporary = folder / f".{CLAIM}-{own.token}"
-        temporary.write_text(json.dumps(asdict(own)), encoding="utf-8")
-        temporary.replace(folder / CLAIM)
+        try:
+            temporary.write_text(json.dumps(asdict(own)), encoding="utf-8")
+            temporary.replace(folder / CLAIM)
+        finally:
+            temporary.unlink(missing_ok=True)
     return own
+
+
+def _is_former(holder: Claim, own: Claim) -> bool:
+    """Whether the holder is an earlier start of the SLURM task that this process is: SLURM has ended that."""
+    return bool(own.task) and holder.task == own.task and holder.restarts < own.restarts
 
 
 @contextlib.contextmanager
@@ -96,26 +139,40 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _beat(folder: Path, own: Claim, stop: threading.Event) -> None:
+    """Keep the claim alive, as long as it is ours."""
     while not stop.wait(BEAT_SECONDS):
         with contextlib.suppress(OSError):
-            os.utime(path)
+            if read_claim(folder) == own:
+                os.utime(folder / CLAIM)
 
 
 def _age(path: Path) -> float:
-    """Seconds since the heartbeat, by the clock of the file system that holds it."""
+    """Seconds since the heartbeat, by the clock of the file system that holds it; where we may not write, by ours."""
     probe = path.with_name(f".{CLAIM}-clock-{uuid4().hex}")
     try:
         probe.touch()
         return probe.stat().st_mtime - path.stat().st_mtime
     except OSError:
+        with contextlib.suppress(OSError):
+            return time.time() - path.stat().st_mtime
         return 0.0
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
 
 
-def _start_time(pid: int) -> str:
+@cache
+def this_place() -> str:
+    """This host since it was started, and the space of process ids that this process sees; empty where unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 - no path that exists
+    except OSError:
+        return ""
+
+
+def start_time(pid: int) -> str:
     """When a process of this host started, in the kernel's ticks; empty where there is none, or it is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -7,7 +7,15 @@ MANY = 40  # names that nobody reads to the end
 
 
 class UserError(Exception):
-    """Something that the user can correct: one or two plain sentences, shown without a traceback, exit code 2."""
+    """Something that the user can correct: one or two plain sentences, shown without a traceback."""
+
+    exit_code = 2
+
+
+class StorageError(UserError):
+    """A disk does not take what must be kept; the work stops, and can go on once it does."""
+
+    exit_code = 3
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:

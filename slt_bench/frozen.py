@@ -243,10 +243,28 @@ def check_shape(arch: str, shape: Shape, classes: int) -> int:
     Raises:
         UserError: The architecture cannot take such images, with its reason.
     """
+    return footprint(arch, shape, classes)[0]
+
+
+def footprint(arch: str, shape: Shape, classes: int) -> tuple[int, int]:
+    """N, and the numbers that all layers put out for one image, found without computing anything.
+
+    Raises:
+        UserError: The architecture cannot take such images, with its reason.
+    """
     size = "x".join(map(str, shape))
+    outputs = 0
+
+    def count(_: nn.Module, __: object, output: object) -> None:
+        nonlocal outputs
+        outputs += output.numel() // 2 if isinstance(output, Tensor) else 0
+
     try:
         with torch.device("meta"):
             skeleton = _skeleton(arch, shape, classes).eval()
+            for module in skeleton.modules():
+                if not any(module.children()):
+                    module.register_forward_hook(count)
             logits = skeleton(torch.empty(2, *shape))
     except UserError:
         raise
@@ -259,4 +277,4 @@ def check_shape(arch: str, shape: Shape, classes: int) -> int:
         raise UserError(
             f"The architecture '{arch}' gives outputs of shape {tuple(logits.shape)} where (2, {classes}) is needed."
         )
-    return sum(layer.size for layer in layer_table(skeleton))
+    return sum(layer.size for layer in layer_table(skeleton)), outputs

@@ -65,6 +65,10 @@ class Method(nn.Module, ABC):
         sparsity_control: Whether the mask has the asked sparsity exactly, approximately, or the method decides.
         purity: What else is changed beside the mask; "frozen" is nothing.
         generator: The method's own random numbers, on the network's device, seeded by the network's seed.
+
+    A search may be stopped between any two steps and go on in another process. What changes while a method learns must
+    therefore stand in its parameters, its buffers, or attributes that are generators, tensors, numbers, texts, or
+    lists, tuples and dicts of such; anything else must be as the constructor makes it.
     """
 
     name: ClassVar[str]

@@ -5,6 +5,7 @@ with `_` hold what methods of that folder share (`from ._shared import ...`). A 
 with its error and stops nothing else.
 """
 
+import hashlib
 import importlib
 import importlib.metadata
 import inspect
@@ -61,6 +62,24 @@ class Registry:
         else:
             self.methods[method.name] = method
             self.sources[method.name] = source
+
+
+def fingerprint(file: Path) -> str:
+    """What tells a plug-in's code from any other's: a hash of its file, of what its folder shares, and of the contract.
+
+    A record with the fingerprint of a file that is there was made by that very code.
+    """
+    digest = hashlib.sha256()
+    for part in (file, *sorted(file.parent.glob("_*.py")), Path(__file__).with_name("method.py")):
+        digest.update(part.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def fingerprints() -> set[str]:
+    """Those of every file in the plug-in folders; importing none of them."""
+    folders = dict.fromkeys((suite_folder("methods").resolve(), *plugin_folders()))
+    files = (file for folder in folders for file in folder.glob("*.py") if not file.name.startswith("_"))
+    return {fingerprint(file) for file in files}
 
 
 def suite_folder(name: str) -> Path:

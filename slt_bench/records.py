@@ -2,8 +2,11 @@
 
     results/<benchmark>/<method>-<arch>-<dataset>-s<sparsity>-seed<k>-<id>/
         job.json   curve.csv   ticket.slt   record.json        # record.json is written last: a job with one has ended
+        log.txt   attempts.jsonl   claim   progress.json   checkpoint.safetensors          # while and how it came about
+    results/<benchmark>/runs/                                  # what was asked for, and SLURM's own logs
 
-Reading needs no torch. A record that cannot be read is told with its reason, and never counted.
+Reading needs no torch. Each record ends with a checksum; one that is cut off or altered is told with its reason, and
+never counted.
 """
 
 import csv
@@ -13,12 +16,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slt_bench.benchmark import Job
 from slt_bench.errors import UserError
-from slt_bench.files import write_text
+from slt_bench.files import checksum_of, seal, unseal, write_text
 
 RECORD, JOB, CURVE, TICKET, LINES = "record.json", "job.json", "curve.csv", "ticket.slt", "records.jsonl"
 Status = Literal["done", "collapsed", "diverged", "failed"]
@@ -95,7 +99,7 @@ class Found:
     def add(self, text: str, place: str) -> None:
         """Take in a record's JSON, or note why not."""
         try:
-            record = Record.model_validate_json(text)
+            record = Record.model_validate_json(unseal(text))
             _check(record)
         except (ValidationError, ValueError) as error:
             self.problems[place] = _reason(error)
@@ -116,11 +120,35 @@ def read(folder: Path) -> Found:
     return found
 
 
+def read_one(folder: Path) -> Record:
+    """The record in a job's own folder.
+
+    Raises:
+        UserError: There is none, or it is damaged.
+    """
+    found = Found()
+    try:
+        found.add((folder / RECORD).read_text(encoding="utf-8"), str(folder / RECORD))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"There is no record to read in {folder}: {error}.") from error
+    for place, reason in found.problems.items():
+        raise UserError(f"{place} is not a record: {reason}.")
+    return next(iter(found.records.values()))
+
+
 def write(folder: Path, record: Record) -> None:
     """Publish a job's record, and its curve beside it, in the job's own folder."""
     if record.curve:
         write_text(folder / CURVE, curve_csv(record.curve))
-    write_text(folder / RECORD, record.model_dump_json(indent=1))
+    write_text(folder / RECORD, seal(record.model_dump_json(indent=1)) + "\n")
+
+
+def checksum(folder: Path) -> str:
+    """What tells the record in a job's folder from any other; empty where there is none."""
+    try:
+        return checksum_of((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def curve_csv(curve: Sequence[dict[str, float]]) -> str:
@@ -142,9 +170,9 @@ def check_writable(results: Path) -> None:
     try:
         while not nearest.exists():
             nearest = nearest.parent
-        probe = nearest / ".slt_bench-write-test"
+        probe = nearest / f".slt_bench-write-test-{uuid4().hex}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"The results folder {results} is not writable: {error.strerror} at {nearest}.") from error
 
@@ -192,7 +220,7 @@ def merge(sources: Iterable[Path], into: Path) -> Merged:
         raise UserError(f"{into / LINES} has lines that cannot be read, and is left as it is: {result.problems}.")
     into.mkdir(parents=True, exist_ok=True)
     ordered = sorted(own.records.values(), key=lambda record: record.job.folder)
-    write_text(into / LINES, "".join(record.model_dump_json() + "\n" for record in ordered))
+    write_text(into / LINES, "".join(seal(record.model_dump_json()) + "\n" for record in ordered))
     return result
 
 

@@ -1,25 +1,33 @@
-"""The one loop that trains a method's parameters, with the same data, budget and precision for every method."""
+"""The one loop that trains a method's parameters, with the same data, budget and precision for every method.
 
+Its whole state can be kept between any two steps, and a search that goes on from there ends in the same result.
+"""
+
+import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from slt_bench import random_state
 from slt_bench.benchmark import Budget
+from slt_bench.checkpoint import Checkpoint
 from slt_bench.data.dataset import Dataset
-from slt_bench.data.pipeline import steps_per_epoch, training_batches
+from slt_bench.data.pipeline import epoch_order, steps_per_epoch, training_batch
 from slt_bench.evaluate import accuracy
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
+from slt_bench.method_state import load_method_state, method_state
 from slt_bench.streams import derive_seed
 
 OnStep = Callable[[float], None]
+log = logging.getLogger("slt_bench.job")
 
 
 class Diverged(Exception):  # noqa: N818 - a status, not an error of ours
@@ -33,6 +41,22 @@ class Diverged(Exception):  # noqa: N818 - a status, not an error of ours
         self.curve = curve
 
 
+class Keeper(Protocol):
+    """Keeps a search's state, and brings it back."""
+
+    def find(self) -> Checkpoint | None:
+        """What an earlier attempt left, if anything."""
+
+    def discard(self) -> None:
+        """What was found cannot be gone on from."""
+
+    def between_steps(self, take: Callable[[], Checkpoint]) -> None:
+        """Called before each step; `take` gives the state of that moment."""
+
+    def after_search(self, take: Callable[[], Checkpoint]) -> None:
+        """Called once after the last step."""
+
+
 @dataclass
 class Search:
     """What the loop measured.
@@ -40,17 +64,28 @@ class Search:
     Attributes:
         curve: A row an epoch: epoch, loss, train_accuracy (of the drawn gates), validation_accuracy (of the relaxed
             network), sparsity (counted on the mask), fractional (share of gates strictly between 0 and 1).
-        seconds: Time spent in "batches" (making them), "steps", and "validation". On CUDA nothing waits for the device
-            within an epoch, so that "batches" and "steps" are the times to launch them.
+        seconds: Time spent in "batches" (making them), "steps", "validation", and in all ("search"), over all attempts
+            as far as their checkpoints tell. On CUDA nothing waits for the device within an epoch, so that "batches"
+            and "steps" are the times to launch them.
         steps: How many gradient steps were taken.
     """
 
     curve: list[dict[str, float]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=lambda: {"batches": 0.0, "steps": 0.0, "validation": 0.0})
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"batches": 0.0, "steps": 0.0, "validation": 0.0, "search": 0.0}
+    )
     steps: int = 0
 
 
-def search(method: Method, network: FrozenNetwork, data: Dataset, budget: Budget, seed: int, on_step: OnStep) -> Search:
+def search(
+    method: Method,
+    network: FrozenNetwork,
+    data: Dataset,
+    budget: Budget,
+    seed: int,
+    on_step: OnStep,
+    keeper: Keeper | None = None,
+) -> Search:
     """Train the method within the budget.
 
     Args:
@@ -60,50 +95,156 @@ def search(method: Method, network: FrozenNetwork, data: Dataset, budget: Budget
         budget: With `epochs` set.
         seed: Chooses the order of the data and its augmentation, alike for every method.
         on_step: Told the part of the budget that is spent, in [0, 1], before each step.
+        keeper: Brings back the state of an earlier attempt, and keeps this one's; None keeps nothing.
 
     Raises:
         Diverged: The loss became infinite or NaN.
     """
-    result = Search()
     optimizer = method.optimizer()
     if optimizer is None:
         method.on_progress(1.0)
-        return result
-    epochs = budget.epochs or data.info.epochs
-    total = epochs * steps_per_epoch(len(data.train), budget.batch_size)
-    peak = [group["lr"] for group in optimizer.param_groups]
-    generator = torch.Generator(network.device)
-    generator.manual_seed(derive_seed("data order", seed))
-    for epoch in range(1, epochs + 1):
-        method.train()
-        network.train()
-        loss_sum = torch.zeros((), device=network.device)
-        right = torch.zeros((), device=network.device)
-        batches = training_batches(data.train, data.info, budget.batch_size, generator, augmented=budget.augment)
-        images_seen = 0
-        for images, labels in _timed(batches, result.seconds):
-            fraction = result.steps / total
-            on_step(fraction)
+        return Search()
+    loop = _Loop(method, network, data, budget, seed, optimizer)
+    found = keeper.find() if keeper else None
+    if keeper and found:
+        try:
+            loop.load(found.state)
+        except Exception:
+            keeper.discard()
+            raise
+    while loop.result.steps < loop.total:
+        loop.run_epoch(on_step, keeper)
+    if keeper:
+        keeper.after_search(loop.checkpoint)
+    return loop.result
+
+
+class _Loop:
+    """A search between two steps: everything that decides how it goes on."""
+
+    def __init__(
+        self,
+        method: Method,
+        network: FrozenNetwork,
+        data: Dataset,
+        budget: Budget,
+        seed: int,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self.method, self.network, self.data, self.budget, self.optimizer = method, network, data, budget, optimizer
+        self.epochs = budget.epochs or data.info.epochs
+        self.per_epoch = steps_per_epoch(len(data.train), budget.batch_size)
+        self.total = self.epochs * self.per_epoch
+        self.peak_rates = [group["lr"] for group in optimizer.param_groups]
+        self.generator = torch.Generator(network.device)
+        self.generator.manual_seed(derive_seed("data order", seed))
+        self.epoch_start = self.generator.get_state()
+        self.within_epoch = False  # right after `load`
+        self.loss = torch.zeros((), device=network.device)  # sums over the epoch's images
+        self.right = torch.zeros((), device=network.device)
+        self.images = 0
+        self.result = Search()
+        self.start = perf_counter()
+
+    @property
+    def fraction(self) -> float:
+        """The part of the budget that is spent."""
+        return self.result.steps / self.total
+
+    def run_epoch(self, on_step: OnStep, keeper: Keeper | None) -> None:
+        """The steps that are left of an epoch, then its row of the curve."""
+        self.method.train()
+        self.network.train()
+        for rows in self._order():
+            if keeper:
+                keeper.between_steps(self.checkpoint)
+            on_step(self.fraction)
             start = perf_counter()
-            for group, rate in zip(optimizer.param_groups, peak, strict=True):
-                group["lr"] = rate * learning_rate_factor(budget.schedule, fraction)
-            method.on_progress(fraction)
-            loss, logits = _step(method, network, optimizer, images, labels, budget)
-            loss_sum += loss * len(labels)
-            right += (logits.argmax(1) == labels).sum()
-            images_seen += len(labels)
-            result.steps += 1
-            result.seconds["steps"] += perf_counter() - start
-        mean_loss = float(loss_sum) / images_seen
+            batch = training_batch(self.data.train, self.data.info, rows, self.generator, augmented=self.budget.augment)
+            ready = perf_counter()
+            self._step(*batch)
+            self.result.seconds["batches"] += ready - start
+            self.result.seconds["steps"] += perf_counter() - ready
+        self._end_epoch()
+
+    def checkpoint(self) -> Checkpoint:
+        """The state of this moment, between two steps."""
+        self._stop_watch()
+        state = {
+            "search": asdict(self.result),
+            "sums": (self.loss, self.right, self.images),
+            "method": method_state(self.method),
+            "statistics": self.network.statistics(),
+            "optimizer": self.optimizer.state_dict(),
+            "data order": (self.epoch_start, self.generator.get_state()),
+            "global generators": random_state.get_all(self.network.device),
+        }
+        return Checkpoint(self.fraction, state)
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go back to the moment that `checkpoint` kept."""
+        device = self.network.device
+        self.result = Search(**state["search"])
+        self.loss, self.right = (part.to(device) for part in state["sums"][:2])
+        self.images = state["sums"][2]
+        load_method_state(self.method, state["method"])
+        self.network.load_statistics(state["statistics"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch_start = state["data order"][0]
+        self.generator.set_state(state["data order"][1])
+        self.within_epoch = True
+        random_state.set_all(state["global generators"], device)
+        self.start = perf_counter()
+
+    def _order(self) -> tuple[Tensor, ...]:
+        """The batches that are left of the present epoch, as rows of the training split."""
+        if self.within_epoch:  # its order was drawn before the checkpoint, perhaps with no step after it
+            now = self.generator.get_state()
+            self.generator.set_state(self.epoch_start)
+        self.epoch_start = self.generator.get_state()
+        order = epoch_order(self.data.train, self.budget.batch_size, self.generator)
+        if self.within_epoch:
+            self.generator.set_state(now)
+            self.within_epoch = False
+        return order[self.result.steps % self.per_epoch :]
+
+    def _step(self, images: Tensor, labels: Tensor) -> None:
+        for group, rate in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
+            group["lr"] = rate * learning_rate_factor(self.budget.schedule, self.fraction)
+        self.method.on_progress(self.fraction)
+        with _precision(self.budget, self.network.device):
+            logits = self.network(images, self.method.effective())
+        loss = functional.cross_entropy(logits.float(), labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss + self.method.penalty()).backward()
+        self.optimizer.step()
+        self.loss += loss.detach() * len(labels)
+        self.right += (logits.detach().argmax(1) == labels).sum()
+        self.images += len(labels)
+        self.result.steps += 1
+
+    def _end_epoch(self) -> None:
+        epoch = self.result.steps // self.per_epoch
+        mean_loss = float(self.loss) / self.images
         if not math.isfinite(mean_loss):
-            raise Diverged(f"the loss was {mean_loss} in epoch {epoch} of {epochs}", result.curve)
-        if epoch == epochs:
-            method.on_progress(1.0)
+            raise Diverged(f"the loss was {mean_loss} in epoch {epoch} of {self.epochs}", self.result.curve)
+        if epoch == self.epochs:
+            self.method.on_progress(1.0)
         start = perf_counter()
-        row = {"epoch": float(epoch), "loss": mean_loss, "train_accuracy": float(right) / images_seen}
-        result.curve.append(row | validate(method, network, data))
-        result.seconds["validation"] += perf_counter() - start
-    return result
+        row = {"epoch": float(epoch), "loss": mean_loss, "train_accuracy": float(self.right) / self.images}
+        row |= validate(self.method, self.network, self.data)
+        self.result.curve.append(row)
+        self.result.seconds["validation"] += perf_counter() - start
+        self.loss.zero_()
+        self.right.zero_()
+        self.images = 0
+        self._stop_watch()
+        log.info("%s", ", ".join(f"{name} {value:.5g}" for name, value in row.items()))
+
+    def _stop_watch(self) -> None:
+        now = perf_counter()
+        self.result.seconds["search"] += now - self.start
+        self.start = now
 
 
 @torch.no_grad()
@@ -125,32 +266,5 @@ def learning_rate_factor(schedule: str, fraction: float) -> float:
     return 1.0 if schedule == "constant" else 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
-def _step(
-    method: Method,
-    network: FrozenNetwork,
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    budget: Budget,
-) -> tuple[Tensor, Tensor]:
-    with _precision(budget, network.device):
-        logits = network(images, method.effective())
-    loss = functional.cross_entropy(logits.float(), labels)
-    optimizer.zero_grad(set_to_none=True)
-    (loss + method.penalty()).backward()
-    optimizer.step()
-    return loss.detach(), logits.detach()
-
-
 def _precision(budget: Budget, device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, torch.bfloat16) if budget.precision == "bf16" else nullcontext()
-
-
-def _timed(batches: Iterator[tuple[Tensor, Tensor]], seconds: dict[str, float]) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        start = perf_counter()
-        batch = next(batches, None)
-        seconds["batches"] += perf_counter() - start
-        if batch is None:
-            return
-        yield batch

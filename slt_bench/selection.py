@@ -117,3 +117,27 @@ def parse_assignments(items: Iterable[str]) -> dict[str, dict[str, object]]:
             value = found[3]
         settings.setdefault(found[1], {})[found[2]] = value
     return settings
+
+
+def parse_options(items: Iterable[str]) -> dict[str, object]:
+    """Options from comma lists of assignments like `partition=gpu,mem_gb=8`; a comma before no `name=` is the value's.
+
+    Values are numbers and booleans where they look like ones, else texts.
+
+    Raises:
+        UserError: An item has another form.
+    """
+    options: dict[str, object] = {}
+    for item in items:
+        for part in re.split(r",(?=\s*\w+\s*=)", item):
+            found = re.fullmatch(r"\s*(\w+)\s*=\s*(.*?)\s*", part, flags=re.DOTALL)
+            if not found:
+                raise UserError(f"'{part}' is no option. Write NAME=VALUE, as in partition=gpu,mem_gb=8.")
+            options[found[1]] = _value(found[2])
+    return options
+
+
+def _value(text: str) -> object:
+    if re.fullmatch(r"-?\d{1,15}(\.\d{1,15})?|true|false", text):
+        return json.loads(text) if not re.match(r"-?0\d", text) else text
+    return text

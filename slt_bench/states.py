@@ -1,28 +1,58 @@
-"""The state of every job, from files alone."""
+"""The state of every job, from files alone.
+
+done, collapsed, diverged, failed   as its record says
+stale      its method has changed since its record was made
+running    a living process holds its claim
+waiting    a run that is not over is to start it
+stopped    it was begun, or submitted, and its run ended before it did
+dead       the process that holds its claim is gone
+missing    nobody has begun it
+"""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from slt_bench import records
+from slt_bench import plugins, records
+from slt_bench.attempts import kept_fraction, read_attempts, read_progress
 from slt_bench.benchmark import Job, resolve_settings
-from slt_bench.claims import is_alive, read_claim
+from slt_bench.claims import Claim, is_alive, read_claim
 from slt_bench.plugins import Registry
 from slt_bench.records import Found, Record
+from slt_bench.runs import Run, read_runs
 
-State = Literal["done", "collapsed", "diverged", "failed", "stale", "running", "dead", "missing"]
+State = Literal["done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing"]
 ENDED = ("done", "collapsed", "diverged")
-ORDER: tuple[State, ...] = ("done", "collapsed", "diverged", "failed", "stale", "running", "dead", "missing")
+OPEN = ("running", "waiting", "stopped", "dead", "missing")
+ORDER: tuple[State, ...] = (
+    "done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The states of a benchmark's jobs, by id, and the records that were found."""
+    """The states of a benchmark's jobs, by id.
+
+    Attributes:
+        states: By job id.
+        found: The records.
+        details: In words, what the state alone does not tell, by job id.
+        fractions: How far running jobs are, in [0, 1], by job id.
+        runs: Those of the folder.
+    """
 
     states: dict[str, State]
     found: Found
+    details: dict[str, str] = field(default_factory=dict)
+    fractions: dict[str, float] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+
+    def promised(self, executor: str) -> set[str]:
+        """The ids of the jobs that the executor's runs are to start."""
+        runs = [run for run in self.runs if run.executor == executor]
+        return {job for run in runs for unit in run.open_units() for job in unit.jobs}
 
     def counts(self) -> dict[State, int]:
         """How many jobs are in each state; only states that occur."""
@@ -34,27 +64,90 @@ class Overview:
         return [job for job in jobs if self.states[job.id] in states]
 
 
-def look(jobs: Sequence[Job], folder: Path, registry: Registry) -> Overview:
-    """The state of each job, from the records and claims in a benchmark's folder."""
-    found = records.read(folder)
-    states = {job.id: _state(folder / job.folder, found.records.get(job.id), registry) for job in jobs}
-    return Overview(states, found)
+def look(
+    jobs: Sequence[Job], folder: Path, registry: Callable[[], Registry] = plugins.load, found: Found | None = None
+) -> Overview:
+    """The state of each job, from the files in a benchmark's folder.
+
+    Args:
+        jobs: Which.
+        folder: `results/<benchmark>`.
+        registry: Loads the methods; called only where a record's code is not what is there now.
+        found: The folder's records, where they were read already.
+    """
+    overview = Overview({}, records.read(folder) if found is None else found, runs=read_runs(folder))
+    waiting = {job: run for run in overview.runs for unit in run.open_units() for job in unit.jobs}
+    over = {job: unit.over for run in overview.runs for unit in run.units if unit.over for job in unit.jobs}
+    over_tasks = {unit.task for run in overview.runs for unit in run.units if unit.over and unit.task}
+    codes = plugins.fingerprints()
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    for job in jobs:
+        record = overview.found.records.get(job.id)
+        place = folder / job.folder
+        claim = read_claim(place) if job.folder in present else None
+        state = _state(place, record, claim, over_tasks, lambda record: is_stale(record, registry, codes))
+        if job.id in waiting and state != "running" and (record is None or _is_superseded(place, waiting[job.id], job)):
+            state = "waiting"
+        elif state == "missing" and (job.id in over or (job.folder in present and read_attempts(place))):
+            state = "stopped"
+        overview.states[job.id] = state
+        if state in ("running", "dead", "stopped"):
+            overview.details[job.id] = _details(state, place, claim, over.get(job.id, ""))
+            overview.fractions[job.id] = read_progress(place) or kept_fraction(place) or 0.0
+        elif record and record.reason:
+            overview.details[job.id] = record.reason
+        elif state == "waiting":
+            overview.details[job.id] = f"{waiting[job.id].executor}, since {waiting[job.id].started}"
+    return overview
 
 
-def _state(folder: Path, record: Record | None, registry: Registry) -> State:
-    claim = read_claim(folder)
-    if claim and is_alive(folder, claim):
-        return "running"
-    if record is None:
-        return "dead" if claim else "missing"
-    return "stale" if is_stale(record, registry) else record.status
+def is_stale(record: Record, registry: Callable[[], Registry], codes: set[str]) -> bool:
+    """Whether the record's method has changed since: another version, or other defaults.
 
-
-def is_stale(record: Record, registry: Registry) -> bool:
-    """Whether the record's method has changed since: another version, or other defaults."""
-    method = registry.methods.get(record.job.method)
+    Args:
+        record: To judge.
+        registry: Loads the methods, which takes seconds.
+        codes: Fingerprints of the methods that are there; a record of one of them is not stale.
+    """
+    if record.provenance.get("method_code") in codes:
+        return False
+    methods = registry()
+    method = methods.methods.get(record.job.method)
     if method is None or method.version != record.method_version:
         return method is not None
     return bool(
-        record.settings != resolve_settings(record.job.method, record.job.settings, registry).model_dump(mode="json")
+        record.settings != resolve_settings(record.job.method, record.job.settings, methods).model_dump(mode="json")
     )
+
+
+def _is_superseded(folder: Path, run: Run, job: Job) -> bool:
+    """Whether the job's record is still the one that the run is to replace."""
+    return job.id in run.superseded and records.checksum(folder) == run.superseded[job.id]
+
+
+def _state(
+    folder: Path, record: Record | None, claim: Claim | None, over: set[str], stale: Callable[[Record], bool]
+) -> State:
+    if claim and claim.task not in over and is_alive(folder, claim):
+        return "running"
+    if record is None:
+        return "dead" if claim else "missing"
+    return "stale" if stale(record) else record.status
+
+
+def _details(state: State, folder: Path, claim: Claim | None, over: str) -> str:
+    """Who is or was at a job, how far it is, and why it stopped."""
+    attempts = read_attempts(folder)
+    last = attempts[-1] if attempts else None
+    words = [f"attempt {last.number}"] if last else []
+    if claim:
+        words.append(f"process {claim.pid} on {claim.host}" + (f", SLURM task {claim.task}" if claim.task else ""))
+    if state == "stopped":
+        words += [last.outcome or "killed"] if last else []
+        words += [over] if over else []
+    kept = kept_fraction(folder)
+    if state == "running":
+        words.append(f"{100 * (read_progress(folder) or kept or 0):.0f}%")
+    else:
+        words.append(f"checkpoint at {100 * kept:.0f}%" if kept else "no checkpoint")
+    return "; ".join(words)

@@ -7,7 +7,6 @@ Reading executes nothing that a file brings, and a damaged file is an error, nev
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from slt_bench.errors import UserError
-from slt_bench.files import published
 from slt_bench.frozen import FrozenNetwork, check_shape
+from slt_bench.sealed import DamagedError, read_sealed, write_sealed
 
 FORMAT = "slt_bench ticket 1"
 FIELDS = ("arch", "shape", "classes", "init", "rescale", "seed", "weight_hash", "purity", "provenance")
@@ -120,9 +117,7 @@ def write_ticket(path: Path, ticket: Ticket) -> None:
     if ticket.weights is not None:
         tensors["weights"] = ticket.weights.cpu().float().contiguous()
     header = {name: getattr(ticket, name) for name in FIELDS} | {"format": FORMAT, "n": ticket.mask.numel()}
-    header["checksum"] = _checksum(header, tensors)
-    with published(path) as temporary:
-        save_file(tensors, temporary, {"ticket": json.dumps(header)})
+    write_sealed(path, "ticket", header, tensors)
 
 
 def read_ticket(path: Path) -> Ticket:
@@ -132,18 +127,11 @@ def read_ticket(path: Path) -> Ticket:
         UserError: The file is missing, no ticket, of another format, or damaged.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {})["ticket"]
-            raw = json.loads(text)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        text, tensors = read_sealed(path, "ticket", FORMAT)
     except FileNotFoundError:
         raise UserError(f"There is no ticket at {path}.") from None
-    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a ticket, or a damaged one: {error}.") from error
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise UserError(f"{path} has another format than '{FORMAT}'.")
-    if raw.pop("checksum", None) != _checksum(raw, tensors):
-        raise UserError(f"The ticket {path} is damaged: its checksum is wrong.")
+    except DamagedError as error:
+        raise UserError(str(error)) from error
     try:
         return _ticket(_Header.model_validate_json(text), tensors)
     except ValueError as error:
@@ -191,11 +179,3 @@ def _ticket(header: _Header, tensors: Mapping[str, Tensor]) -> Ticket:
 
 def _packed(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.packbits(mask.cpu().numpy()))
-
-
-def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
-        digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from slt_bench.benchmark import Budget, Job
-from slt_bench.execution.worker import Context
+from slt_bench.execution.work import Context
 
 torch.set_num_threads(1)
 

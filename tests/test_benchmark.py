@@ -385,3 +385,9 @@ def test_a_benchmark_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         found.name = "other"
     assert isinstance(found, Benchmark)
+
+
+def test_a_copied_job_has_the_id_of_what_it_has_become(make_job):
+    job = make_job(seed=1)
+    assert job.id != job.model_copy(update={"seed": 2}).id == make_job(seed=2).id
+    assert job == make_job(seed=1), "an id that was asked for makes no difference"

@@ -1,22 +1,28 @@
 """Claims on jobs."""
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from slt_bench import claims
 from slt_bench.claims import CLAIM, Claim, claimed, is_alive, read_claim
+from slt_bench.errors import StorageError
 
 
 @pytest.fixture
 def dead_pid():
     """The id and the start time of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = claims._start_time(process.pid)
+    started = claims.start_time(process.pid)
     process.communicate(b"\n")
     return process.pid, started
 
@@ -26,6 +32,31 @@ def write(folder, **changes):
     values = {"host": own.host, "pid": own.pid, "started": own.started, "token": "t"} | changes
     (folder / CLAIM).write_text(json.dumps(values))
     return Claim(**values)
+
+
+def beat(folder, seconds):
+    """Let the heart have beaten some seconds from now."""
+    now = time.time()
+    os.utime(folder / CLAIM, (now + seconds, now + seconds))
+
+
+def taken(folder):
+    """Whether this process gets the claim."""
+    with claimed(folder) as mine:
+        return mine
+
+
+@pytest.fixture
+def task(monkeypatch):
+    """A function that makes this process a start of a SLURM task."""
+
+    def start(task, restarts=None):
+        monkeypatch.setenv("SLURM_JOB_ID", task)
+        monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+        if restarts is not None:
+            monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
+
+    return start
 
 
 def test_a_claim_is_held_once_and_gone_afterwards(tmp_path):
@@ -103,3 +134,150 @@ for _ in range(30):
     workers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(4)]
     assert [worker.wait() for worker in workers] == [0, 0, 0, 0]
     assert len((tmp_path / "count").read_text()) >= 4
+
+
+class TestPlace:
+    def test_a_claim_says_where_its_process_is(self, tmp_path):
+        with claimed(tmp_path):
+            claim = read_claim(tmp_path)
+        assert (claim.pid, claim.started) == (os.getpid(), claims.start_time(os.getpid()))
+        assert claim.place == claims.this_place() != ""
+
+    @pytest.mark.parametrize("place", ["another-boot pid:[1]", "{boot} pid:[1]", "another-boot {space}"])
+    def test_a_process_of_another_boot_or_container_is_judged_by_its_heart(self, tmp_path, place, dead_pid):
+        boot, _, space = claims.this_place().partition(" ")
+        elsewhere = place.format(boot=boot, space=space)
+        for pid, started in (dead_pid, (os.getpid(), claims.start_time(os.getpid()))):  # numbers mean nothing there
+            claim = write(tmp_path, place=elsewhere, pid=pid, started=started)
+            assert is_alive(tmp_path, claim)
+            assert not taken(tmp_path)
+            beat(tmp_path, -claims.DEAD_AFTER - 10)
+            assert not is_alive(tmp_path, claim)
+            assert taken(tmp_path)
+
+    @pytest.mark.parametrize("seconds", [-1e6, -claims.DEAD_AFTER - 10, 0, 1e6])
+    def test_here_no_clock_matters(self, tmp_path, dead_pid, seconds):
+        for place in ("", claims.this_place()):
+            living = write(tmp_path, place=place)
+            beat(tmp_path, seconds)
+            assert is_alive(tmp_path, living)
+            assert not taken(tmp_path)
+            dead = write(tmp_path, place=place, pid=dead_pid[0], started=dead_pid[1])
+            beat(tmp_path, seconds)
+            assert not is_alive(tmp_path, dead)
+            assert taken(tmp_path)
+
+    @pytest.mark.parametrize("seconds", [10, 1e4, 1e9])
+    def test_a_heart_that_beats_in_the_future_is_alive(self, tmp_path, seconds):
+        claim = write(tmp_path, host="another-host")
+        beat(tmp_path, seconds)
+        assert is_alive(tmp_path, claim)
+        assert not taken(tmp_path)
+
+    def test_looking_leaves_nothing_behind(self, tmp_path):
+        claim = write(tmp_path, host="another-host")
+        assert is_alive(tmp_path, claim)
+        assert [path.name for path in tmp_path.iterdir()] == [CLAIM]
+
+    def test_a_claim_of_an_older_version_is_read(self, tmp_path):
+        own = Claim.of_this_process()
+        text = {"host": own.host, "pid": own.pid, "started": own.started, "token": "t"}
+        (tmp_path / CLAIM).write_text(json.dumps(text))
+        assert read_claim(tmp_path) == Claim(**text)
+        assert (read_claim(tmp_path).place, read_claim(tmp_path).task, read_claim(tmp_path).restarts) == ("", "", 0)
+
+
+class TestTask:
+    def test_a_claim_says_which_start_of_which_task_holds_it(self, tmp_path, task):
+        task("77", 2)
+        with claimed(tmp_path):
+            claim = read_claim(tmp_path)
+        assert (claim.task, claim.restarts) == ("77", 2)
+
+    @pytest.mark.parametrize(("first", "second"), [(None, 1), (0, 1), (1, 3)])
+    def test_a_later_start_of_the_same_task_takes_over_at_once(self, tmp_path, task, first, second):
+        task("77", first)
+        claim = write(tmp_path, host="another-host", task="77", restarts=first or 0)
+        task("77", second)
+        assert is_alive(tmp_path, claim)
+        assert taken(tmp_path)
+
+    @pytest.mark.parametrize(("name", "restarts"), [("78", 2), ("77", 1), ("77", 0), ("77", None), ("77", "none")])
+    def test_no_other_start_does(self, tmp_path, task, name, restarts):
+        write(tmp_path, host="another-host", task="77", restarts=1)
+        task(name, restarts)
+        assert not taken(tmp_path)
+
+    def test_nor_does_a_process_outside_of_slurm(self, tmp_path, monkeypatch):
+        write(tmp_path, host="another-host", task="77")
+        write(tmp_path, host="another-host", task="")
+        monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "5")
+        assert not taken(tmp_path)
+
+    def test_the_former_start_does_not_let_go_of_what_it_lost(self, tmp_path, task):
+        task("77", 0)
+        with claimed(tmp_path) as first:
+            task("77", 1)
+            with claimed(tmp_path) as second:
+                assert first
+                assert second
+                assert read_claim(tmp_path).restarts == 1
+            assert read_claim(tmp_path) is None
+        task("77", 0)
+        with claimed(tmp_path):
+            newer = write(tmp_path, task="77", restarts=1)
+        assert read_claim(tmp_path) == newer
+
+
+class TestFolder:
+    def test_one_that_is_not_there_is_a_matter_of_storage(self, tmp_path):
+        with pytest.raises(StorageError, match="claim could not be written"), claimed(tmp_path / "none"):
+            pass
+
+    def test_so_is_a_file_where_a_folder_should_be(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StorageError, match="claim could not be written"), claimed(tmp_path / "file"):
+            pass
+
+    @pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+    @pytest.mark.parametrize("what", ["open", "write_text", "replace"])
+    def test_so_is_one_that_cannot_be_written(self, tmp_path, monkeypatch, code, what):
+        def refuse(*_, **__):
+            raise OSError(code, os.strerror(code))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, what, refuse)
+            with pytest.raises(StorageError, match=os.strerror(code)), claimed(tmp_path):
+                pass
+        assert read_claim(tmp_path) is None
+        assert [path.name for path in tmp_path.iterdir() if path.name != f".{CLAIM}-lock"] == []
+        assert taken(tmp_path)
+
+    def test_so_is_one_without_locks(self, tmp_path, monkeypatch):
+        def refuse(*_):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr(claims.fcntl, "flock", refuse)
+        with pytest.raises(StorageError, match="No locks available"), claimed(tmp_path):
+            pass
+
+    def test_one_that_is_gone_at_the_end_hides_no_other_error(self, tmp_path):
+        folder = tmp_path / "job"
+        folder.mkdir()
+
+        def fail():
+            shutil.rmtree(folder)
+            raise RuntimeError("its own")
+
+        with pytest.raises(RuntimeError, match="its own"), claimed(folder):
+            fail()
+        folder.mkdir()
+        with suppress(StorageError), claimed(folder):
+            shutil.rmtree(folder)
+
+    def test_the_heart_stops_with_the_block(self, tmp_path):
+        before = threading.active_count()
+        with claimed(tmp_path):
+            assert threading.active_count() == before + 1
+        assert threading.active_count() == before

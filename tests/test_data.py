@@ -23,7 +23,7 @@ from slt_bench.data import DATASETS, catalogue, default_root, find
 from slt_bench.data import root as roots
 from slt_bench.data.dataset import Split, load
 from slt_bench.data.fetch import fetch
-from slt_bench.data.pipeline import augment, normalise, plain_batches, steps_per_epoch, training_batches
+from slt_bench.data.pipeline import augment, epoch_order, normalise, plain_batches, steps_per_epoch, training_batch
 from slt_bench.errors import UserError
 
 MNIST_COUNTS = {
@@ -529,22 +529,23 @@ def test_augmentation_leaves_its_input_alone():
     assert torch.equal(images, before)
 
 
+def epoch(seeded, split, batch_size=4, *, augmented=True):
+    order = epoch_order(split, batch_size, seeded)
+    return [training_batch(split, CIFAR, rows, seeded, augmented=augmented) for rows in order]
+
+
 @pytest.mark.parametrize(
     ("count", "batch_size", "sizes"), [(10, 3, [3, 3, 3]), (9, 3, [3, 3, 3]), (10, 10, [10]), (3, 10, [3]), (1, 1, [1])]
 )
 def test_an_epoch_visits_each_image_at_most_once(count, batch_size, sizes):
     split = random_split(count)
-    batches = list(training_batches(split, CIFAR, batch_size, generator(), augmented=False))
+    batches = epoch(generator(), split, batch_size, augmented=False)
     assert [len(labels) for _, labels in batches] == sizes
     assert len(batches) == steps_per_epoch(count, batch_size)
     seen = torch.cat([labels for _, labels in batches]).tolist()
     assert len(set(seen)) == len(seen)
     images = torch.cat([images for images, _ in batches])
     assert torch.equal(images, normalise(split.images[seen], CIFAR)), "images keep their labels"
-
-
-def epoch(seeded, split, *, augmented=True):
-    return [(images, labels) for images, labels in training_batches(split, CIFAR, 4, seeded, augmented=augmented)]
 
 
 def test_an_epoch_is_decided_by_its_generator():

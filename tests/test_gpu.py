@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from slt_bench.benchmark import Budget
-from slt_bench.execution.worker import Context, run_job
+from slt_bench.execution.work import Context
+from slt_bench.execution.worker import run_job
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import keep_top, kth_smallest
 

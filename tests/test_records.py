@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from slt_bench import records
 from slt_bench.benchmark import Budget, Job
-from slt_bench.errors import UserError
-from slt_bench.files import TEMPORARY, published
+from slt_bench.errors import StorageError, UserError
+from slt_bench.files import TEMPORARY, published, seal, unseal
 from slt_bench.records import Record
 
 
@@ -75,16 +75,24 @@ def test_a_job_folder_wins_over_the_lines(tmp_path, make_job):
     assert records.read(tmp_path / "a").records[old.id].metrics["test_accuracy"] == 0.1
 
 
+def resealed(text, old, new):
+    """A record in which somebody changed something, and made the checksum right again."""
+    return seal(unseal(text).replace(old, new))
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda text: text[: len(text) // 2], "EOF"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "schema_version"),
-        (lambda text: text.replace('"status": "done"', '"status": "splendid"'), "status"),
-        (lambda text: text.replace('"seed": 0', '"seed": 1'), "its id"),
-        (lambda text: text.replace("0.9", "NaN"), "not finite"),
-        (lambda text: text.replace('"purity": "frozen",', ""), "purity"),
-        (lambda _: "", "EOF"),
+        (lambda text: text[: len(text) // 2], "cut off"),
+        (lambda text: text[:-20], "checksum is wrong"),
+        (lambda text: text.replace("0.9", "0.8"), "checksum is wrong"),
+        (unseal, "no checksum"),
+        (lambda text: resealed(text, '"schema_version": 1', '"schema_version": 9'), "schema_version"),
+        (lambda text: resealed(text, '"status": "done"', '"status": "splendid"'), "status"),
+        (lambda text: resealed(text, '"seed": 0', '"seed": 1'), "its id"),
+        (lambda text: resealed(text, "0.9", "NaN"), "not finite"),
+        (lambda text: resealed(text, '"purity": "frozen",', ""), "purity"),
+        (lambda _: "", "cut off"),
     ],
 )
 def test_what_is_not_whole_is_told_and_not_counted(tmp_path, make_job, damage, reason):
@@ -143,7 +151,7 @@ def test_nothing_half_written_is_ever_at_the_name(tmp_path):
             temporary.write_text("half")
             raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageError, match="disk full"):
         fail()
     assert path.read_text() == "old"
     assert not list(tmp_path.glob(f"{TEMPORARY}*"))

@@ -10,7 +10,8 @@ from slt_bench.analysis.frame import comparable, frame
 from slt_bench.benchmark import jobs, load
 from slt_bench.data import find
 from slt_bench.data.root import is_present
-from slt_bench.execution.worker import Context, run_job
+from slt_bench.execution.work import Context
+from slt_bench.execution.worker import run_job
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.states import look
 
@@ -32,7 +33,7 @@ def test_every_job_has_a_record_and_none_is_stale(found):
     expected = jobs(load("lenet_mnist"), plugins.load())
     assert found.problems == {}
     assert {job.id for job in expected} == set(found.records)
-    overview = look(expected, FOLDER, plugins.load())
+    overview = look(expected, FOLDER)
     assert set(overview.states.values()) <= {"done", "collapsed"}
 
 

@@ -13,6 +13,7 @@ from slt_bench.selection import (
     check_sparsity,
     choose,
     parse_assignments,
+    parse_options,
     parse_seeds,
     parse_sparsities,
     split_list,
@@ -240,3 +241,97 @@ def test_assignments_raise_nothing_but_user_errors(item):
         ((field, _),) = own.items()
         assert method
         assert field
+
+
+@pytest.mark.parametrize(
+    ("items", "options"),
+    [
+        ([], {}),
+        (["partition=gpu,mem_gb=8"], {"partition": "gpu", "mem_gb": 8}),
+        (["partition=gpu", "mem_gb=8"], {"partition": "gpu", "mem_gb": 8}),
+        ([" partition = gpu , mem_gb = 8 "], {"partition": "gpu", "mem_gb": 8}),
+        (["mem_gb=2.5,exclusive=true,wait=false"], {"mem_gb": 2.5, "exclusive": True, "wait": False}),
+        (["nice=-10"], {"nice": -10}),
+        (["exclude=node1,node2,qos=high"], {"exclude": "node1,node2", "qos": "high"}),
+        (["nodelist=node[01-04,07]"], {"nodelist": "node[01-04,07]"}),
+        (["constraint='a100|h100'"], {"constraint": "'a100|h100'"}),
+        (['comment="two words"'], {"comment": '"two words"'}),
+        (["account=007,qos=00"], {"account": "007", "qos": "00"}),
+        (["nice=-01"], {"nice": "-01"}),
+        (["account=0,nice=-0,share=0.5"], {"account": 0, "nice": 0, "share": 0.5}),
+        (["gres=gpu:a100:2,dependency=afterok:123"], {"gres": "gpu:a100:2", "dependency": "afterok:123"}),
+        (["comment="], {"comment": ""}),
+        (["comment=a=b"], {"comment": "a=b"}),
+        (
+            ["comment=nan,name=1e3,account=True,qos=null"],
+            {"comment": "nan", "name": "1e3", "account": "True", "qos": "null"},
+        ),
+        (["mem_gb=8", "mem_gb=16"], {"mem_gb": 16}),
+        (["setup=module load a\nexport B=1"], {"setup": "module load a\nexport B=1"}),
+        (["account=" + "1" * 5000], {"account": "1" * 5000}),
+    ],
+)
+def test_options_are_numbers_where_they_look_like_ones(items, options):
+    found = parse_options(items)
+    assert found == options
+    assert [type(value) for value in found.values()] == [type(value) for value in options.values()]
+
+
+@pytest.mark.parametrize("item", ["", " ", "partition", "=gpu", "partition gpu", "a-b=1", "gpu,mem_gb=8"])
+def test_other_options_are_refused_with_an_example(item):
+    with pytest.raises(UserError, match=r"Write NAME=VALUE, as in partition=gpu,mem_gb=8\."):
+        parse_options([item])
+
+
+OPTION = (
+    st.booleans()
+    | st.integers(-(10**15) + 1, 10**15 - 1)
+    | st.text(string.ascii_letters + "_:/[]|'\" .-", min_size=1)
+    .map(str.strip)
+    .filter(lambda text: text not in ("true", "false"))
+)
+
+
+def typed(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@quick
+@given(st.lists(st.dictionaries(NAMES, OPTION, min_size=1, max_size=4), max_size=3))
+def test_options_round_trip(groups):
+    items = [", ".join(f"{name}={typed(value)}" for name, value in group.items()) for group in groups]
+    wanted = {name: value for group in groups for name, value in group.items()}
+    found = parse_options(items)
+    assert found == wanted
+    assert {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in wanted.items()}
+
+
+@quick
+@given(st.lists(st.text("ab1[]", min_size=1), min_size=2), NAMES, NAMES)
+def test_a_comma_before_no_name_is_the_values(parts, first, second):
+    value = ",".join(["x", *parts])
+    wanted = {first: value} | {second: "y"}
+    assert parse_options([f"{first}={value},{second}=y"]) == wanted
+
+
+@quick
+@given(st.floats(-(10**14), 10**14).map(lambda number: f"{number:.6f}"))
+def test_decimal_options_are_their_numbers(text):
+    assert parse_options([f"mem_gb={text}"]) == {"mem_gb": float(text)}
+
+
+@quick
+@given(st.text() | st.text('ab=, []{}",0.1-\n'))
+@example("a=1\n")
+@example("a=\n1")
+@example("a=" + "0" * 5000)
+@example("a=--1")
+def test_options_raise_nothing_but_user_errors(item):
+    try:
+        found = parse_options([item])
+    except UserError:
+        pass
+    else:
+        assert found
+        assert all(isinstance(value, str | bool | int | float) for value in found.values())
+        assert all(math.isfinite(value) for value in found.values() if isinstance(value, float))

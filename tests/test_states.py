@@ -1,14 +1,19 @@
 """The state of jobs from files alone, and what is left will cost."""
 
 import json
+import os
+import socket
 
 import pytest
 
-from slt_bench import plugins
+from slt_bench import plugins, records, runs
+from slt_bench.attempts import CHECKPOINT, end_attempt, start_attempt, write_progress
 from slt_bench.benchmark import resolve_settings
+from slt_bench.checkpoint import Checkpoint, write_checkpoint
 from slt_bench.claims import CLAIM, claimed
-from slt_bench.cost import estimate
+from slt_bench.cost import from_records
 from slt_bench.records import Record, write
+from slt_bench.runs import begin, close_units
 from slt_bench.states import look
 
 
@@ -17,17 +22,19 @@ def put(tmp_path):
     """A function that writes a record of a job, of today's method unless told otherwise."""
 
     def make(job, **changes):
-        settings = resolve_settings(job.method, job.settings, plugins.load()).model_dump(mode="json")
-        values = {"status": "done", "method_version": 1, "settings": settings, "seconds": {"total": 10.0}} | changes
+        values = {"status": "done", "method_version": 1, "seconds": {"total": 10.0}} | changes
+        if "settings" not in values:
+            values["settings"] = resolve_settings(job.method, job.settings, plugins.load()).model_dump(mode="json")
+        values.setdefault("provenance", {"hardware": "a processor"})
         folder = tmp_path / job.folder
         folder.mkdir(exist_ok=True)
-        write(folder, Record(id=job.id, job=job, purity="frozen", provenance={"hardware": "a processor"}, **values))
+        write(folder, Record(id=job.id, job=job, purity="frozen", **values))
 
     return make
 
 
 def state(job, folder):
-    return look([job], folder, plugins.load()).states[job.id]
+    return look([job], folder).states[job.id]
 
 
 @pytest.mark.parametrize("status", ["done", "collapsed", "diverged", "failed"])
@@ -61,7 +68,7 @@ def test_counts_are_in_a_fixed_order_and_complete(make_job, put, tmp_path):
     jobs = [make_job(seed=seed) for seed in range(4)]
     put(jobs[0])
     put(jobs[1], status="failed")
-    overview = look(jobs, tmp_path, plugins.load())
+    overview = look(jobs, tmp_path)
     assert list(overview.counts().items()) == [("done", 1), ("failed", 1), ("missing", 2)]
     assert overview.in_state(jobs, "missing") == jobs[2:]
 
@@ -71,5 +78,190 @@ def test_the_cost_is_the_median_of_jobs_of_the_kind(make_job, put, tmp_path):
         put(make_job(seed=seed), seconds={"total": total})
     put(make_job(method="gates"), seconds={"total": 1000.0})
     todo = [make_job(seed=8), make_job(seed=9), make_job(arch="conv2")]
-    cost = estimate(todo, look(todo, tmp_path, plugins.load()).found)
-    assert (cost.seconds, cost.known, cost.unknown, cost.hardware) == (20.0, 2, 1, "a processor")
+    costs = from_records(look(todo, tmp_path).found.records.values())
+    total = costs.total(todo)
+    assert (total.seconds, total.known, total.unknown) == (20.0, 2, 1)
+    assert total.core_hours == pytest.approx(20 / 3600)
+    assert total.gpu_hours == 0
+    assert costs.hardware == ("a processor",)
+    assert [job.arch for job in costs.unknown_kinds(todo)] == ["conv2"]
+
+
+@pytest.fixture
+def place(make_job, tmp_path):
+    """The folder of a job that was begun."""
+    folder = tmp_path / make_job().folder
+    folder.mkdir()
+    return folder
+
+
+def words(job, folder):
+    return look([job], folder).details.get(job.id, "")
+
+
+def keep(place, fraction):
+    write_checkpoint(place / CHECKPOINT, {}, Checkpoint(fraction, None))
+
+
+def test_what_an_open_run_is_to_start_waits(make_job, tmp_path):
+    jobs = [make_job(seed=seed) for seed in range(3)]
+    run = begin(tmp_path, "slurm", jobs, [jobs[:2]])
+    overview = look(jobs, tmp_path)
+    assert list(overview.counts().items()) == [("waiting", 2), ("missing", 1)]
+    assert overview.details == {job.id: f"slurm, since {run.started}" for job in jobs[:2]}
+    assert overview.runs == [run]
+
+
+def test_a_job_of_a_run_that_has_ended_is_missing_again(make_job, tmp_path):
+    run = begin(tmp_path, "local", [make_job()], [[make_job()]])
+    assert state(make_job(), tmp_path) == "waiting"
+    runs.end(tmp_path, run)
+    assert state(make_job(), tmp_path) == "missing"
+
+
+def test_a_claim_and_a_record_go_before_the_wish(make_job, put, place, tmp_path):
+    begin(tmp_path, "local", [make_job()], [[make_job()]])
+    with claimed(place):
+        assert state(make_job(), tmp_path) == "running"
+    put(make_job())
+    assert state(make_job(), tmp_path) == "done"
+
+
+def test_a_job_that_was_begun_and_ended_without_a_record_is_stopped(make_job, place, tmp_path):
+    end_attempt(place, start_attempt(place, "local"), "stopped by SIGTERM")
+    assert state(make_job(), tmp_path) == "stopped"
+    assert words(make_job(), tmp_path) == "attempt 1; stopped by SIGTERM; no checkpoint"
+    keep(place, 0.4)
+    start_attempt(place, "local")
+    assert words(make_job(), tmp_path) == "attempt 2; killed; checkpoint at 40%"
+    assert look([make_job()], tmp_path).fractions == {make_job().id: 0.4}
+
+
+def test_a_job_that_was_begun_waits_again_where_a_run_is_to_go_on(make_job, place, tmp_path):
+    end_attempt(place, start_attempt(place, "local"), "stopped by SIGTERM")
+    begin(tmp_path, "local", [make_job()], [[make_job()]])
+    assert state(make_job(), tmp_path) == "waiting"
+
+
+def test_a_job_whose_task_is_over_is_stopped_and_says_why(make_job, tmp_path):
+    job = make_job()
+    run = begin(tmp_path, "slurm", [job], [[job]])
+    run = run.model_copy(update={"units": (run.units[0].model_copy(update={"task": "5_1"}),)})
+    runs.write(tmp_path, run)
+    close_units(tmp_path, run, {"5_1": "SLURM task 5_1 left the queue: timeout, exit code 0:0"})
+    assert state(job, tmp_path) == "stopped"
+    assert words(job, tmp_path) == "SLURM task 5_1 left the queue: timeout, exit code 0:0; no checkpoint"
+    begin(tmp_path, "slurm", [job, make_job(seed=1)], [[job]])
+    assert state(job, tmp_path) == "waiting", "it was submitted again"
+
+
+def test_a_running_job_tells_who_runs_it_and_how_far_it_is(make_job, place, tmp_path):
+    with claimed(place):
+        start_attempt(place, "local")
+        who = f"attempt 1; process {os.getpid()} on {socket.gethostname()}"
+        assert words(make_job(), tmp_path) == f"{who}; 0%"
+        keep(place, 0.25)
+        assert words(make_job(), tmp_path) == f"{who}; 25%", "where it goes on from"
+        write_progress(place, 0.6)
+        overview = look([make_job()], tmp_path)
+        assert overview.details[make_job().id] == f"{who}; 60%"
+        assert overview.fractions[make_job().id] == 0.6
+
+
+def test_a_dead_job_tells_who_ran_it_and_what_is_kept(make_job, place, tmp_path):
+    start_attempt(place, "local")
+    claim = {"host": socket.gethostname(), "pid": 1, "started": "never", "token": "t", "task": "7_2"}
+    (place / CLAIM).write_text(json.dumps(claim))
+    keep(place, 0.5)
+    who = f"attempt 1; process 1 on {socket.gethostname()}, SLURM task 7_2"
+    assert state(make_job(), tmp_path) == "dead"
+    assert words(make_job(), tmp_path) == f"{who}; checkpoint at 50%"
+
+
+def test_a_failed_job_tells_its_reason_and_a_good_one_nothing(make_job, put, tmp_path):
+    put(make_job(), status="failed", reason="ValueError: no mask today")
+    assert words(make_job(), tmp_path) == "ValueError: no mask today"
+    put(make_job())
+    assert words(make_job(), tmp_path) == ""
+
+
+def never():
+    raise AssertionError("the methods were loaded")
+
+
+def code(method):
+    return plugins.fingerprint(plugins.suite_folder("methods") / f"{method}.py")
+
+
+def test_methods_are_loaded_only_for_records_of_other_code(make_job, put, tmp_path):
+    put(make_job(), provenance={"method_code": code("edgepopup")})
+    overview = look([make_job(), make_job(seed=1)], tmp_path, never)
+    assert overview.states == {make_job().id: "done", make_job(seed=1).id: "missing"}
+    put(make_job(), provenance={"method_code": "0123456789abcdef"})
+    with pytest.raises(AssertionError, match="the methods were loaded"):
+        look([make_job()], tmp_path, never)
+    put(make_job(), provenance={})
+    with pytest.raises(AssertionError, match="the methods were loaded"):
+        look([make_job()], tmp_path, never)
+
+
+def test_other_code_alone_makes_no_record_stale(make_job, put, tmp_path):
+    """A comment may have changed: version and defaults decide."""
+    put(make_job(), provenance={"method_code": "0123456789abcdef"})
+    assert state(make_job(), tmp_path) == "done"
+    put(make_job(), provenance={"method_code": "0123456789abcdef"}, method_version=2)
+    assert state(make_job(), tmp_path) == "stale"
+
+
+def test_a_record_of_a_method_that_is_not_here_stays_what_it_is(make_job, put, tmp_path):
+    put(make_job(method="theirs"), settings={})
+    assert state(make_job(method="theirs"), tmp_path) == "done"
+
+
+def test_a_run_whose_job_folder_is_gone_leaves_it_missing(make_job, place, tmp_path):
+    start_attempt(place, "local")
+    assert state(make_job(), tmp_path) == "stopped"
+    place.rename(tmp_path / "elsewhere")
+    assert state(make_job(), tmp_path) == "missing"
+
+
+def test_a_job_that_waits_to_be_run_again_is_waiting_until_its_new_record(make_job, put, place, tmp_path):
+    put(make_job(), status="failed")
+    stamp = records.checksum(place)
+    run = begin(tmp_path, "local", [make_job()], [[make_job()]], {make_job().id: stamp})
+    assert state(make_job(), tmp_path) == "waiting"
+    put(make_job(), seconds={"total": 11.0})
+    assert state(make_job(), tmp_path) == "done"
+    runs.end(tmp_path, run)
+    assert state(make_job(), tmp_path) == "done"
+
+
+def submitted(folder, job, claim_folder, **changes):
+    """A SLURM run of a job whose claim a task of it holds, as of another host."""
+    run = begin(folder, "slurm", [job], [[job]])
+    run = run.model_copy(update={"units": (run.units[0].model_copy(update={"task": "7_0"}),)})
+    runs.write(folder, run)
+    claim = {"host": "another-host", "pid": 1, "started": "1", "token": "t", "task": "7_0"} | changes
+    (claim_folder / CLAIM).write_text(json.dumps(claim))
+    return run
+
+
+def test_a_task_that_slurm_will_start_again_is_waiting_though_its_process_is_dead(make_job, place, tmp_path):
+    submitted(tmp_path, make_job(), place, host=socket.gethostname())
+    assert state(make_job(), tmp_path) == "waiting"
+
+
+def test_a_claim_of_a_task_that_is_over_is_dead_however_fresh_its_heart(make_job, place, tmp_path):
+    run = submitted(tmp_path, make_job(), place)
+    assert state(make_job(), tmp_path) == "running"
+    close_units(tmp_path, run, {"7_0": "out of memory"})
+    assert state(make_job(), tmp_path) == "dead"
+
+
+def test_costs_are_those_of_the_device(make_job, put, tmp_path):
+    put(make_job(seed=0), seconds={"total": 100.0}, provenance={"device": "cpu"})
+    put(make_job(seed=1), seconds={"total": 1.0}, provenance={"device": "cuda"})
+    found = look([], tmp_path).found.records.values()
+    assert from_records(found).seconds(make_job(seed=2)) == 100.0
+    assert from_records(found, "cuda").seconds(make_job(seed=2)) == 1.0
+    assert from_records(found, "cuda").total([make_job(seed=2)]).gpu_hours == pytest.approx(1 / 3600)

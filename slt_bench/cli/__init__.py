@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from slt_bench.cli import data, merge, plan, report, run, status, ticket
+from slt_bench.cli import cancel, data, merge, plan, report, run, show, status, ticket
 from slt_bench.cli import list as list_
 from slt_bench.errors import UserError
 
@@ -20,6 +20,8 @@ for verb, function in (
     ("plan", plan.plan),
     ("run", run.run),
     ("status", status.status),
+    ("show", show.show),
+    ("cancel", cancel.cancel),
     ("report", report.report),
     ("merge", merge.merge),
 ):
@@ -29,9 +31,9 @@ app.add_typer(ticket.app, name="ticket")
 
 
 def main() -> None:
-    """Run a command; an error of the user's is told in plain sentences, exit code 2."""
+    """Run a command; an error of the user's is told in plain sentences, exit code 2 (3 where work is left)."""
     try:
         app()
     except UserError as error:
         print(f"slt_bench: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)

@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from slt_bench.benchmark import Benchmark, Entry, Job
+    from slt_bench.execution.plan import Wish
     from slt_bench.plugins import Registry
 
 Results = Annotated[Path, typer.Option(help="Folder of records.")]
@@ -41,6 +42,9 @@ class Selection:
     )
     name: Annotated[str | None, typer.Option(help="Name of a benchmark made of options [default: adhoc].")] = None
     references: Annotated[bool, typer.Option(help="Add dense and random_mask to --methods.")] = True
+    filter: Annotated[
+        str | None, typer.Option(help="Only jobs with such names, as '*-s0.9*,*seed0*' (comma list of globs).")
+    ] = None
     smoke: Annotated[bool, typer.Option(help="Try every cell for a few steps on a few images; never reported.")] = False
     results: Results = Path("results")
     plugins: Plugins = None
@@ -55,26 +59,70 @@ class Selected:
     folder: Path
 
 
-def takes_selection(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb whose first parameter is `selection` the options of `Selection` on the command line."""
-    hints = get_type_hints(Selection, include_extras=True)
-    own = list(inspect.signature(verb).parameters.values())[1:]
-    options = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-        )
-        for field in fields(Selection)
-    ]
+@dataclass(frozen=True)
+class Execution:
+    """The options of `plan` and `run` that say where and how jobs run."""
 
-    @functools.wraps(verb)
-    def wrapper(**values: Any) -> None:
-        selection = Selection(**{field.name: values.pop(field.name) for field in fields(Selection)})
-        verb(selection, **values)
+    executor: Annotated[str, typer.Option(help="inline (this process), local (a process a job) or slurm.")] = "inline"
+    max_parallel: Annotated[
+        int | None, typer.Option(help="Jobs (slurm: tasks) at once [default: what fits; slurm: 64].", min=1)
+    ] = None
+    jobs_per_gpu: Annotated[int, typer.Option(help="Jobs that share a GPU, with --executor local.", min=1)] = 1
+    threads: Annotated[int | None, typer.Option(help="CPU threads of a job [default: by executor].", min=1)] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1; on SLURM, cuda asks for a GPU a task.")] = (
+        "auto"
+    )
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="As partition=gpu,mem_gb=16,timeout_min=240; may be repeated.")
+    ] = None
+    bundle_minutes: Annotated[float, typer.Option(help="Short jobs share a SLURM task of about that length.")] = 20.0
+    checkpoint_seconds: Annotated[float, typer.Option(help="Time between two checkpoints of a job.", min=0)] = 180.0
+    probe: Annotated[bool, typer.Option(help="Measure a few steps of each kind of job whose cost no record tells.")] = (
+        False
+    )
 
-    parameters = [*options, *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
-    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapper
+
+def takes(*groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb, whose first parameters are of these classes, their fields as options of the command line."""
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(verb).parameters.values())[len(groups) :]
+        options = [
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hint)
+            for group in groups
+            for field, hint in (
+                (field, get_type_hints(group, include_extras=True)[field.name]) for field in fields(group)
+            )
+        ]
+
+        @functools.wraps(verb)
+        def wrapper(**values: Any) -> None:
+            made = [group(**{field.name: values.pop(field.name) for field in fields(group)}) for group in groups]
+            verb(*made, **values)
+
+        parameters = [*options, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own)]
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapper
+
+    return decorate
+
+
+def wish_of(execution: Execution) -> "Wish":
+    """What the options of execution ask for.
+
+    Raises:
+        UserError: One of them cannot be.
+    """
+    from slt_bench.errors import unknown
+    from slt_bench.execution.plan import EXECUTORS, Wish
+    from slt_bench.selection import parse_options
+
+    if execution.executor not in EXECUTORS:
+        raise unknown("executor", execution.executor, EXECUTORS)
+    values = {field.name: getattr(execution, field.name) for field in fields(execution)}
+    values |= {"slurm": parse_options(execution.slurm or ()), "executor": EXECUTORS[execution.executor]}
+    return Wish(**values)
 
 
 def use_plugins(folders: list[Path] | None) -> None:
@@ -93,6 +141,7 @@ def select(selection: Selection) -> Selected:
     """
     from slt_bench import plugins
     from slt_bench.benchmark import jobs, smoke_selection
+    from slt_bench.selection import choose
 
     use_plugins(selection.plugins)
     registry = plugins.load()
@@ -100,6 +149,9 @@ def select(selection: Selection) -> Selected:
     if selection.smoke:
         benchmark = smoke_selection(benchmark, keep_grid=bool(selection.sparsities or selection.seeds))
     found = jobs(benchmark, registry, smoke=selection.smoke)
+    if selection.filter:
+        names = choose("job", selection.filter, [job.folder for job in found])
+        found = [job for job in found if job.folder in names]
     return Selected(benchmark, found, selection.results / benchmark.name)
 
 

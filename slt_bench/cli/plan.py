@@ -1,16 +1,18 @@
 """`plan`: what a run would do."""
 
-from slt_bench.cli.options import Selection, check_shapes, select, takes_selection
+from slt_bench.cli.options import Execution, Selection, check_shapes, select, takes, wish_of
 
 
-@takes_selection
-def plan(selection: Selection) -> None:
+@takes(Selection, Execution)
+def plan(selection: Selection, execution: Execution) -> None:
     """Show what `run` with the same options would do, and what it will cost, without doing it."""
     from slt_bench.cli.show_plan import show_plan
-    from slt_bench.plugins import load
+    from slt_bench.execution.follow import refresh
     from slt_bench.states import look
 
     selected = select(selection)
     check_shapes(selected.jobs)
-    overview = look(selected.jobs, selected.folder, load())
-    show_plan(selected, overview, overview.in_state(selected.jobs, "missing", "dead"))
+    refresh(selected.folder)
+    overview = look(selected.jobs, selected.folder)
+    todo = overview.in_state(selected.jobs, "missing", "stopped", "dead")
+    show_plan(selected, overview, todo, wish_of(execution))

@@ -41,7 +41,8 @@ def _stale(found: "Found") -> set[str]:
     """Ids of records of methods that have changed since; without torch, whose methods cannot be asked, none."""
     if importlib.util.find_spec("torch") is None:
         return set()
-    from slt_bench.plugins import load
+    from slt_bench.plugins import fingerprints, load
     from slt_bench.states import is_stale
 
-    return {record.id for record in found.records.values() if is_stale(record, load())}
+    codes = fingerprints()
+    return {record.id for record in found.records.values() if is_stale(record, load, codes)}

@@ -1,141 +1,167 @@
 """`run`: train, evaluate, record."""
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slt_bench.cli.options import DataRoot, Selected, Selection, check_shapes, select, takes_selection
+from slt_bench.cli.options import DataRoot, Execution, Selected, Selection, check_shapes, select, takes, wish_of
 
 if TYPE_CHECKING:
     from slt_bench.benchmark import Job
-    from slt_bench.execution.worker import Context
+    from slt_bench.execution.plan import Plan, Wish
+    from slt_bench.execution.work import Work
     from slt_bench.states import Overview
 
 
-@takes_selection
+@takes(Selection, Execution)
 def run(
     selection: Selection,
+    execution: Execution,
     data_root: DataRoot = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads [default: all cores].", min=1)] = None,
     rerun: Annotated[str, typer.Option(help="Also run jobs again that are: failed, stale, all (comma list).")] = "",
+    job: Annotated[str | None, typer.Option(help="Only this job, here, showing its log: its id, or its name.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow what was submitted to SLURM until it has ended.")] = True,
     download: Annotated[bool, typer.Option(help="Fetch data sets that are missing.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Only show what would be done, as `plan`.")] = False,
     reports: Annotated[Path, typer.Option(help="Folder of reports.")] = Path("reports"),
 ) -> None:
     """Run every job that has no record yet, then draw the report.
 
-    Stop it at any time: what has ended is kept, and the same command goes on. Two runs may share a results folder.
+    Stop it at any time: what has ended is kept, and the same command goes on from the last checkpoints. Several runs
+    may share a results folder; each job is done once.
 
     **Examples**
 
     `slt_bench run --benchmark quickstart`
 
-    `slt_bench run --methods gates,edgepopup --archs wrn28_10`
+    `slt_bench run --methods gates,edgepopup --archs wrn28_10 --executor local`
+
+    `slt_bench run --benchmark lenet_mnist --executor slurm --slurm partition=main`
     """
-    from slt_bench import plugins
+    from slt_bench.execution.follow import refresh
+    from slt_bench.execution.plan import make_plan, make_work, stamps
     from slt_bench.states import look
 
+    wish = wish_of(execution)
+    wish.check()
+    if job:
+        from slt_bench.cli.run_one import run_one
+
+        run_one(job, selection, wish, data_root, rerun, dry_run=dry_run)
+        return
     selected = select(selection)
-    before = {job.id: _stamp(selected.folder / job.folder) for job in selected.jobs}
-    overview = look(selected.jobs, selected.folder, plugins.load())
-    todo = _todo(selected, overview, rerun)
+    refresh(selected.folder)
+    superseded = stamps(selected.jobs, selected.folder)
+    overview = look(selected.jobs, selected.folder)
+    again = to_run_again(selected.jobs, overview, rerun)
+    open_ = overview.in_state(selected.jobs, "missing", "stopped", "dead")
+    if wish.executor == "slurm":  # what runs elsewhere wait to do is no promise of SLURM's
+        promised = overview.promised("slurm")
+        open_ += [one for one in overview.in_state(selected.jobs, "waiting") if one.id not in promised]
+    chosen = {one.id for one in (*open_, *again)}
+    todo = [one for one in selected.jobs if one.id in chosen]
     if dry_run:
         from slt_bench.cli.show_plan import show_plan
 
         check_shapes(selected.jobs)
-        show_plan(selected, overview, todo)
+        show_plan(selected, overview, todo, wish)
         return
-    context = _check(todo, (selected.folder, reports), data_root, device, download=download)
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
-    try:
-        _run(selected, todo, context, before)
-    except KeyboardInterrupt:
-        typer.echo("slt_bench: stopped. What has ended is kept; the same command goes on from there.", err=True)
-        raise typer.Exit(3) from None
+    elsewhere = [one for one in overview.in_state(selected.jobs, "running", "waiting") if one.id not in chosen]
+    root = check(todo, (selected.folder, reports), data_root, wish, download=download)
+    plan = make_plan(todo if wish.executor == "slurm" else [*todo, *elsewhere], overview.found, wish)
+    work = make_work(plan, selected.folder, root, superseded).model_copy(update={"jobs": (*todo, *elsewhere)})
+    _run(selected, plan, work, len(elsewhere), wait=wait)
     _finish(selected, reports)
 
 
-def _todo(selected: Selected, overview: "Overview", rerun: str) -> "list[Job]":
+def to_run_again(jobs: "list[Job]", overview: "Overview", rerun: str) -> "list[Job]":
+    """The jobs that have a record, and are to be run all the same.
+
+    Raises:
+        UserError: `rerun` is no comma list of failed, stale and all.
+    """
     from slt_bench.errors import UserError
     from slt_bench.selection import split_list
     from slt_bench.states import ENDED
 
     again = {"failed": ("failed", "diverged"), "stale": ("stale",), "all": (*ENDED, "failed", "stale")}
-    states = ["missing", "dead", "running"]
+    states: list[str] = []
     for word in split_list(rerun):
         if word not in again:
             raise UserError(f"--rerun takes failed, stale or all, not '{word}'.")
         states += again[word]
-    return overview.in_state(selected.jobs, *states)
+    return overview.in_state(jobs, *states)
 
 
-def _check(
-    todo: "list[Job]", folders: tuple[Path, ...], data_root: Path | None, device: str, *, download: bool
-) -> "Context":
-    """Find out everything that can be wrong before anything is written."""
+def check(
+    todo: "list[Job]", folders: tuple[Path, ...], data_root: Path | None, wish: "Wish", *, download: bool
+) -> Path:
+    """Find out everything that can be wrong before anything is written; the data root.
+
+    Raises:
+        UserError: Something is.
+    """
     from slt_bench import records
     from slt_bench.data import default_root, find
     from slt_bench.data.dataset import load
     from slt_bench.data.fetch import fetch
     from slt_bench.data.root import is_present
-    from slt_bench.execution.worker import Context
+    from slt_bench.execution.worker import pick_device
 
-    context = Context(data_root or default_root(), _device(device))
+    root = data_root or default_root()
     check_shapes(todo)
     for folder in folders:
         records.check_writable(folder)
     for dataset in dict.fromkeys(job.dataset for job in todo):
-        if download and not is_present(find(dataset), context.data_root):
-            fetch(find(dataset), context.data_root, tell=typer.echo)
-        load(dataset, context.data_root, context.device)
-    return context
+        if download and not is_present(find(dataset), root):
+            fetch(find(dataset), root, tell=typer.echo)
+        load(dataset, root, pick_device(wish.device) if wish.executor == "inline" else "cpu")
+    return root
 
 
-def _device(text: str) -> str:
-    import torch
-
-    from slt_bench.errors import UserError
-
-    if text == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(text)
-        torch.empty(1, device=device).cpu()  # fails on devices that are absent, or hold no numbers as "meta" does
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"The device '{text}' cannot be used here: {str(error).splitlines()[0]}.") from error
-    return str(device)
-
-
-def _stamp(folder: Path) -> int | None:
-    """Tells one record of a job from the next: nobody runs a job again that ended after we looked."""
-    from slt_bench.records import RECORD
-
-    try:
-        return (folder / RECORD).stat().st_mtime_ns
-    except OSError:
-        return None
-
-
-def _run(selected: Selected, todo: "list[Job]", context: "Context", before: dict[str, int | None]) -> None:
+def _run(selected: Selected, plan: "Plan", work: "Work", elsewhere: int, *, wait: bool) -> None:
+    """Run what is to be run, and wait for what others are at; a signal ends it with exit code 3."""
     from slt_bench.cli.watch import watch
-    from slt_bench.execution.inline import run_all
+    from slt_bench.execution.follow import follow
+    from slt_bench.execution.plan import carry_out, submit
+    from slt_bench.execution.stop import Stopped, Stopper
+    from slt_bench.words import count
 
-    with watch(len(todo), len(selected.jobs)) as watcher:
-        run_all(todo, selected.folder, context, watcher, lambda job, folder: _stamp(folder) == before[job.id])
+    try:
+        with (
+            Stopper() as stopper,
+            watch(len(work.jobs) - elsewhere, elsewhere, len(selected.jobs)) as watcher,
+        ):
+            if plan.wish.executor != "slurm":
+                carry_out(plan, work, selected.jobs, watcher, stopper)
+                return
+            with stopper.deferred():  # what SLURM has, we must know
+                tasks = submit(plan, work, selected.jobs)
+            if tasks:
+                watcher.told(f"submitted {count(tasks, 'task')} in {count(len(plan.arrays), 'array')}")
+            if wait:
+                follow(work, watcher)
+    except Stopped as stopped:
+        typer.echo(f"slt_bench: {_farewell(plan, work, stopped.signum)}", err=True)
+        raise typer.Exit(3) from None
+
+
+def _farewell(plan: "Plan", work: "Work", signum: int) -> str:
+    how = "stopped" if signum == signal.SIGINT else f"stopped by {signal.Signals(signum).name}"
+    if plan.wish.executor == "slurm":
+        return f"{how} waiting. What was submitted goes on: `status --watch` shows it, `cancel` ends it."
+    again = " (with --rerun it starts over with what has ended)" if work.superseded else ""
+    return f"{how}. What has ended is kept; the same command goes on from there{again}."
 
 
 def _finish(selected: Selected, reports: Path) -> None:
     """Say how it ended: the table and the report, or what failed; exit 1 where a job did."""
-    from slt_bench import plugins
     from slt_bench.cli.show_report import show_report
-    from slt_bench.states import ENDED, look
+    from slt_bench.states import ENDED, OPEN, look
 
-    overview = look(selected.jobs, selected.folder, plugins.load())
+    overview = look(selected.jobs, selected.folder)
     if selected.jobs[0].smoke:
         typer.echo("Smoke runs show only that everything works; no report is drawn of them.")
     elif overview.in_state(selected.jobs, *ENDED):
@@ -143,9 +169,10 @@ def _finish(selected: Selected, reports: Path) -> None:
         stale = {job.id for job in overview.in_state(selected.jobs, "stale")}
         show_report(selected.benchmark, overview.found.only(chosen), reports / selected.benchmark.name, stale)
     typer.echo(", ".join(f"{count} {state}" for state, count in overview.counts().items()))
-    for job in overview.in_state(selected.jobs, "failed"):
-        typer.echo(f"failed: {job.folder}: {overview.found.records[job.id].reason}", err=True)
+    for job in overview.in_state(selected.jobs, "failed", "stopped", "dead"):
+        state, words = overview.states[job.id], overview.details.get(job.id, "")
+        typer.echo(f"{state}: {job.folder}: {words}", err=True)
     if overview.in_state(selected.jobs, "failed"):
         raise typer.Exit(1)
-    if overview.in_state(selected.jobs, "missing", "running", "dead"):
+    if overview.in_state(selected.jobs, *OPEN):
         raise typer.Exit(3)

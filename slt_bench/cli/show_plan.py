@@ -1,5 +1,7 @@
 """What `plan` and `run --dry-run` print."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -7,12 +9,58 @@ from rich.table import Table
 
 from slt_bench.benchmark import Job
 from slt_bench.cli.options import Selected
-from slt_bench.cost import Estimate, estimate
+from slt_bench.data import default_root
+from slt_bench.execution.layout import Array
+from slt_bench.execution.plan import Plan, Wish, make_plan, make_work, scripts
 from slt_bench.states import ORDER, Overview
+from slt_bench.words import count, duration
 
 
-def show_plan(selected: Selected, overview: Overview, todo: list[Job]) -> None:
+def show_plan(selected: Selected, overview: Overview, todo: list[Job], wish: Wish) -> None:
     """A row for each method, architecture and data set: its jobs by state; below it, what is to be run and its cost."""
+    plan = make_plan(todo, overview.found, wish)
+    console = Console()
+    console.print(_cells(selected, overview))
+    console.print(f"{selected.benchmark.name}: {len(selected.jobs)} jobs, {len(todo)} to run. {cost(plan)}")
+    for state in ("failed", "stale"):
+        if left := len([job for job in overview.in_state(selected.jobs, state) if job not in todo]):
+            console.print(f"{left} {state}: run them again with --rerun {state}.")
+    for note in plan.notes:
+        console.print(note, markup=False)
+    if todo:
+        console.print(_where(plan))
+    if plan.arrays:
+        console.print(_arrays(plan.arrays))
+        for text in scripts(plan, make_work(plan, selected.folder, default_root(), {})):
+            console.rule("what sbatch would be given")
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def cost(plan: Plan) -> str:
+    """What the plan's jobs will cost, in words."""
+    total = plan.costs.total(plan.jobs)
+    if not total.known:
+        return "What they cost is not known before the first of their kind has run; --probe measures it." * bool(
+            plan.jobs
+        )
+    hours = [
+        f"{value:.2g} {unit}-hours" for value, unit in ((total.core_hours, "core"), (total.gpu_hours, "GPU")) if value
+    ]
+    places = [f"{duration(total.seconds / plan.places)} with {plan.places} at once"] if plan.places > 1 else []
+    rest = f", and {total.unknown} jobs of kinds that have not run yet (--probe measures them)" if total.unknown else ""
+    together = ", ".join([*hours, *places])
+    return (
+        f"About {duration(total.seconds)} for {total.known} of them one after another"
+        f"{together and f' ({together})'}, "
+        f"by {' and '.join(_source(name) for name in plan.costs.hardware)}{rest}."
+    )
+
+
+def _source(hardware: str) -> str:
+    return hardware if hardware.startswith("a probe") else f"the records of {hardware}"
+
+
+def _cells(selected: Selected, overview: Overview) -> Table:
     states = [state for state in ORDER if state in overview.counts()]
     table = Table("method", "arch", "data set", "init", "jobs", *states, box=box.SIMPLE_HEAD)
     for column in table.columns[:4]:
@@ -23,19 +71,29 @@ def show_plan(selected: Selected, overview: Overview, todo: list[Job]) -> None:
     for (label, arch, dataset, init), found in cells.items():
         counts = [str(found.count(state) or "") for state in states]
         table.add_row(*map(escape, (label, arch, dataset, init)), str(len(found)), *counts)
-    console = Console()
-    console.print(table)
-    cost = _cost(estimate(todo, overview.found))
-    console.print(f"{selected.benchmark.name}: {len(selected.jobs)} jobs, {len(todo)} to run. {cost}")
-    for state in ("failed", "stale"):
-        if count := len([job for job in overview.in_state(selected.jobs, state) if job not in todo]):
-            console.print(f"{count} {state}: run them again with --rerun {state}.")
+    return table
 
 
-def _cost(cost: Estimate) -> str:
-    if not cost.known and not cost.unknown:
-        return ""
-    if not cost.known:
-        return "What they cost is not known before the first of their kind has run."
-    rest = f", and {cost.unknown} jobs of kinds that have not run yet" if cost.unknown else ""
-    return f"About {cost.seconds / 3600:.2g} hours for {cost.known} of them, by the records of {cost.hardware}{rest}."
+def _where(plan: Plan) -> str:
+    if plan.wish.executor == "slurm":
+        tasks = sum(len(array.units) for array in plan.arrays)
+        hint = "" if plan.device == "cuda" else " No GPU is asked for; --device cuda asks for one a task."
+        return f"They would go to SLURM as {count(len(plan.arrays), 'array')} of {count(tasks, 'task')}.{hint}"
+    if plan.wish.executor == "local":
+        gpus = {slot.gpu for slot in plan.slots} - {None}
+        on = count(len(gpus), "GPU") if gpus else "the CPU"
+        threads = count(plan.slots[0].threads, "thread")
+        return f"They would run {len(plan.slots)} at once on {on} of this machine, {threads} each."
+    return f"They would run one after another in this process, on {plan.device}."
+
+
+def _arrays(arrays: Sequence[Array]) -> Table:
+    table = Table(
+        "array", "tasks", "at once", "jobs", "CPUs", "memory", "GPUs", "time limit", "first job", box=box.SIMPLE_HEAD
+    )
+    for number, array in enumerate(arrays, start=1):
+        jobs = sum(len(unit) for unit in array.units)
+        values = (number, len(array.units), array.parallel, jobs, array.needs.cpus)
+        rest = (f"{array.needs.mem_gb} GiB", array.needs.gpus, f"{array.minutes} min", array.units[0][0].folder)
+        table.add_row(*map(str, (*values, *rest)))
+    return table

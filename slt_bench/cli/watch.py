@@ -18,6 +18,7 @@ from rich.progress import (
 
 from slt_bench.benchmark import Job
 from slt_bench.records import Record
+from slt_bench.words import count
 
 
 class ConsoleWatcher:
@@ -27,24 +28,29 @@ class ConsoleWatcher:
         self.progress = progress
         self.jobs: TaskID = progress.add_task("jobs", total=jobs, current="")
         self.ended_jobs = 0
+        self.fractions: dict[str, float] = {}  # of the jobs that run
         self.told_waiting = False
         self.last = 0.0
 
     def started(self, job: Job) -> None:
         """Name the job."""
-        self.progress.update(self.jobs, current=job.folder)
+        self.fractions[job.id] = 0.0
+        running = len(self.fractions)
+        self.progress.update(self.jobs, current=job.folder if running == 1 else f"{running} running")
 
-    def progressed(self, job: Job, fraction: float) -> None:  # noqa: ARG002 - the bar names the job already
+    def progressed(self, job: Job, fraction: float) -> None:
         """Move the bar, a few times a second."""
+        self.fractions[job.id] = fraction
         now = time.monotonic()
         if now - self.last > 0.2:
             self.last = now
-            self.progress.update(self.jobs, completed=self.ended_jobs + fraction)
+            self.progress.update(self.jobs, completed=self.ended_jobs + sum(self.fractions.values()))
 
     def ended(self, record: Record) -> None:
         """A line for the record."""
         self.ended_jobs += 1
-        self.progress.update(self.jobs, completed=self.ended_jobs)
+        self.fractions.pop(record.id, None)
+        self.progress.update(self.jobs, completed=self.ended_jobs + sum(self.fractions.values()))
         accuracy, sparsity = record.metrics.get("test_accuracy"), record.metrics.get("sparsity")
         result = "" if accuracy is None or sparsity is None else f"{100 * accuracy:.2f}% at sparsity {sparsity:.4f}"
         smoke = " (smoke)" if record.job.smoke else ""
@@ -57,16 +63,20 @@ class ConsoleWatcher:
         if not self.told_waiting:
             self.told_waiting = True
             names = ", ".join(job.folder for job in jobs[:3]) + (", ..." if len(jobs) > 3 else "")
-            self.progress.console.print(
-                f"waiting for {len(jobs)} jobs that other runs are at: {escape(names)}", soft_wrap=True
-            )
+            text = f"waiting for {count(len(jobs), 'job')} that run elsewhere, or are to: {names}"
+            self.progress.console.print(escape(text), soft_wrap=True)
+
+    def told(self, message: str) -> None:
+        """A line for the message."""
+        self.progress.console.print(escape(message), highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
-def watch(todo: int, total: int) -> Iterator[ConsoleWatcher]:
-    """A watcher for a run of `todo` of a benchmark's `total` jobs."""
+def watch(todo: int, elsewhere: int, total: int) -> Iterator[ConsoleWatcher]:
+    """A watcher for a run of `todo` of a benchmark's `total` jobs, and of those that run or wait `elsewhere`."""
     console = Console()
-    console.print(f"{todo} of {total} jobs to run")
+    others = f", {elsewhere} run or wait elsewhere" if elsewhere else ""
+    console.print(f"{todo} of {count(total, 'job')} to run{others}")
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -79,4 +89,4 @@ def watch(todo: int, total: int) -> Iterator[ConsoleWatcher]:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=600
     ) as bar:
-        yield ConsoleWatcher(bar, todo)
+        yield ConsoleWatcher(bar, todo + elsewhere)

@@ -14,6 +14,8 @@ class DatasetInfo:
         about: One line.
         shape: (channels, height, width) of an image.
         classes: How many there are.
+        train: Images to learn from, those held out for validation included.
+        test: Images of the test split.
         mean, std: Of the training pixels divided by 255, a number a channel.
         epochs: The usual budget, where a benchmark names none.
         flips: Whether mirrored images are augmentation; crops padded by `pad` pixels are, where `pad` > 0.
@@ -26,6 +28,8 @@ class DatasetInfo:
     about: str
     shape: tuple[int, int, int]
     classes: int
+    train: int
+    test: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     epochs: int = 20
@@ -33,6 +37,11 @@ class DatasetInfo:
     pad: int = 0
     folder: str = ""
     md5: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def images(self) -> int:
+        """How many there are in all."""
+        return self.train + self.test
 
 
 CIFAR10_BINARY_FOLDER = "cifar-10-batches-bin"
@@ -49,11 +58,11 @@ DATASETS = {
     info.name: info
     for info in (
         DatasetInfo(
-            "digits", "8x8 handwritten digits, from scikit-learn: needs no download", (1, 8, 8), 10,
+            "digits", "8x8 handwritten digits, from scikit-learn: needs no download", (1, 8, 8), 10, 1437, 360,
             (0.2878,), (0.3540,), epochs=60,
         ),
         DatasetInfo(
-            "mnist", "28x28 handwritten digits", (1, 28, 28), 10, (0.1307,), (0.3081,),
+            "mnist", "28x28 handwritten digits", (1, 28, 28), 10, 60_000, 10_000, (0.1307,), (0.3081,),
             folder="MNIST/raw",
             md5={
                 "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -63,7 +72,7 @@ DATASETS = {
             },
         ),
         DatasetInfo(
-            "fashion_mnist", "28x28 pictures of clothes", (1, 28, 28), 10, (0.2860,), (0.3530,),
+            "fashion_mnist", "28x28 pictures of clothes", (1, 28, 28), 10, 60_000, 10_000, (0.2860,), (0.3530,),
             folder="FashionMNIST/raw",
             md5={
                 "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
@@ -73,7 +82,8 @@ DATASETS = {
             },
         ),
         DatasetInfo(
-            "cifar10", "32x32 colour photographs", (3, 32, 32), 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616),
+            "cifar10", "32x32 colour photographs", (3, 32, 32), 10, 50_000, 10_000,
+            (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616),
             epochs=100, flips=True, pad=4, folder="cifar-10-batches-py",
             md5={
                 "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -85,7 +95,7 @@ DATASETS = {
             },
         ),
         DatasetInfo(
-            "cifar100", "32x32 colour photographs in 100 classes", (3, 32, 32), 100,
+            "cifar100", "32x32 colour photographs in 100 classes", (3, 32, 32), 100, 50_000, 10_000,
             (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762),
             epochs=100, flips=True, pad=4, folder="cifar-100-python",
             md5={"train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},

@@ -40,19 +40,22 @@ def _crop(padded: Tensor, offsets: Tensor, size: torch.Size) -> Tensor:
     return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2)
 
 
-def training_batches(
-    split: Split, info: DatasetInfo, batch_size: int, generator: torch.Generator, *, augmented: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch in a random order: normalised images and labels. The last, smaller batch is left out.
-
-    Each epoch draws its order and its augmentation from `generator`, on the images' device.
-    """
+def epoch_order(split: Split, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """One epoch in a random order, as rows of the split, a tensor a batch. The last, smaller batch is left out."""
     order = torch.randperm(len(split), generator=generator, device=split.labels.device)
-    for rows in order[: steps_per_epoch(len(split), batch_size) * batch_size].split(min(batch_size, len(split))):
-        images = split.images[rows]
-        if augmented:
-            images = augment(images, info, generator)
-        yield normalise(images, info), split.labels[rows]
+    whole = order[: steps_per_epoch(len(split), batch_size) * batch_size]
+    batches: tuple[Tensor, ...] = whole.split(min(batch_size, len(split)))
+    return batches
+
+
+def training_batch(
+    split: Split, info: DatasetInfo, rows: Tensor, generator: torch.Generator, *, augmented: bool
+) -> tuple[Tensor, Tensor]:
+    """Normalised images (B, C, H, W) and labels (B,) of those rows; augmentation is drawn from `generator`."""
+    images = split.images[rows]
+    if augmented:
+        images = augment(images, info, generator)
+    return normalise(images, info), split.labels[rows]
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

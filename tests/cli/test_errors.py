@@ -3,15 +3,14 @@
 import gzip
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from slt_bench.cli import main
 from slt_bench.data import DATASETS, root
-from slt_bench.plugins import VARIABLE as PLUGINS
 
 DIGITS = ("run", "--methods", "random_mask", "--archs", "lenet300", "--datasets", "digits", "--epochs", "1")
 MNIST = ("run", "--methods", "random_mask", "--archs", "lenet300", "--datasets", "mnist")
@@ -21,33 +20,6 @@ datasets = "digits"
 [methods]
 gates = {}
 """
-
-
-@pytest.fixture
-def cwd(tmp_path, monkeypatch):
-    """An empty folder to be in, with no data, cache or plug-ins of the user's."""
-    folder = tmp_path / "cwd"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv(PLUGINS, "")
-    monkeypatch.setenv(root.VARIABLE, str(tmp_path / "no data"))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(root, "DEBIAN_FOLDERS", {})
-    return folder
-
-
-@pytest.fixture
-def end(cwd, monkeypatch, capsys):
-    """Runs a command: its exit code, what it printed, and what it said on stderr."""
-
-    def end(*arguments):
-        monkeypatch.setattr(sys, "argv", ["slt_bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        told = capsys.readouterr()
-        return stop.value.code, told.out, told.err
-
-    return end
 
 
 @pytest.fixture
@@ -118,12 +90,19 @@ def usage(end, cwd):
         (["--benchmark", "quickstart", "--set", "gats.sigma=1"], "Unknown method in --set 'gats'. Did you mean gates"),
         (["--benchmark", "quickstart", "--set", "sigma=1"], "'sigma=1' is no setting. Write METHOD.FIELD=VALUE"),
         (["--methods", "gates"], "Name what to run: --benchmark NAME, or --methods and --archs."),
-        ([], "Name what to run"),
         (["--benchmark", "quickstart", "--plugins", "nowhere"], "nowhere' does not exist."),
     ],
 )
 def test_a_wrong_selection_is_refused(refused, verb, options, told):
     assert told in refused(verb, *options)
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [("run", "Name what to run"), ("plan", "Name what to run"), ("status", "There are no results in results.")],
+)
+def test_nothing_at_all_is_refused(refused, verb, told):
+    assert told in refused(verb)
 
 
 @pytest.mark.parametrize("verb", ["run", "plan"])
@@ -280,11 +259,14 @@ def test_what_the_parser_refuses(usage, arguments, told):
 
 
 def test_an_interrupted_run_says_how_to_go_on(end, monkeypatch):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which nohup and "&" have ignored
 
-    monkeypatch.setattr("slt_bench.execution.inline.run_all", interrupt)
+    def interrupt(*_, **__):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("slt_bench.execution.plan.run_inline", interrupt)
     code, _, err = end(*DIGITS)
+    signal.signal(signal.SIGINT, before)
     assert code == 3
     assert err == "slt_bench: stopped. What has ended is kept; the same command goes on from there.\n"
 

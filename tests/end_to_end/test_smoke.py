@@ -6,7 +6,8 @@ from slt_bench import archs, plugins
 from slt_bench.benchmark import Budget
 from slt_bench.data import find
 from slt_bench.data.root import is_present
-from slt_bench.execution.worker import Context, run_job
+from slt_bench.execution.work import Context
+from slt_bench.execution.worker import run_job
 
 METHODS = ("gates", "gates_structured", "edgepopup", "random_mask", "dense")
 

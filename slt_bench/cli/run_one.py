@@ -1,0 +1,86 @@
+"""`run --job`: one job, in this process, with its log on the terminal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from slt_bench.cli.options import Selected, Selection, select, use_plugins
+from slt_bench.execution.work import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slt_bench.benchmark import Job
+    from slt_bench.execution.plan import Wish
+    from slt_bench.states import Overview
+
+
+def run_one(
+    text: str, selection: Selection, wish: "Wish", data_root: Path | None, rerun: str, *, dry_run: bool
+) -> None:
+    """Run the job that `text` names, of the selection, or else of the results folder.
+
+    Raises:
+        UserError: There is no such job, or it has a record and is not to be run again.
+    """
+    from slt_bench import records
+    from slt_bench.cli.run import check, to_run_again
+    from slt_bench.errors import UserError
+    from slt_bench.execution.inline import run_inline
+    from slt_bench.execution.plan import make_plan, make_work, stamps
+    from slt_bench.execution.stop import Stopped, Stopper
+    from slt_bench.states import OPEN, look
+
+    if wish.executor != "inline":
+        raise UserError(f"--job runs one job in this process; it is not for --executor {wish.executor}.")
+    use_plugins(selection.plugins)
+    job, folder = _find(text, selection)
+    superseded = stamps([job], folder)
+    overview = look([job], folder)
+    state = overview.states[job.id]
+    if job not in to_run_again([job], overview, rerun) and state not in OPEN:
+        raise UserError(f"{job.folder} is {state}. `show {job.id}` shows its record; --rerun all runs it again.")
+    if dry_run:
+        _show_plan(job, folder, overview, wish)
+        return
+    root = check([job], (folder,), data_root, wish, download=False)
+    plan = make_plan([job], overview.found, wish)
+    try:
+        with Stopper() as stopper:
+            run_inline(make_work(plan, folder, root, superseded), _Waiting(), stopper, echoes=True)
+    except Stopped as stopped:
+        typer.echo(f"slt_bench: {stopped}. The same command goes on from the checkpoint.", err=True)
+        raise typer.Exit(3) from None
+    record = records.read_one(folder / job.folder)
+    typer.echo(f"{record.status}: {folder / job.folder}")
+    if record.status == "failed":
+        raise typer.Exit(1)
+
+
+class _Waiting(Silent):
+    """Says once that another process is at the job; its log tells all else."""
+
+    told_waiting = False
+
+    def waiting(self, jobs: "Sequence[Job]") -> None:
+        if not self.told_waiting:
+            self.told_waiting = True
+            typer.echo(f"Another process is at {jobs[0].folder}; waiting for it.", err=True)
+
+
+def _show_plan(job: "Job", folder: Path, overview: "Overview", wish: "Wish") -> None:
+    from slt_bench.benchmark import Benchmark, Entry
+    from slt_bench.cli.show_plan import show_plan
+
+    alone = Benchmark(name=folder.name, methods={job.label: Entry(method=job.method)}, archs=(job.arch,))
+    show_plan(Selected(alone, [job], folder), overview, [job], wish)
+
+
+def _find(text: str, selection: Selection) -> "tuple[Job, Path]":
+    from slt_bench.jobs import find_job, pick
+
+    if not (selection.benchmark or selection.methods):
+        return find_job(selection.results, text)
+    selected = select(selection)
+    return pick(text, [(job, selected.folder) for job in selected.jobs])

@@ -1,0 +1,115 @@
+"""One attempt at one job, as every executor makes it: claim, log, run, let go."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from time import monotonic
+
+from slt_bench import records
+from slt_bench.attempts import Attempt, end_attempt, read_attempts, start_attempt, task_id, write_progress
+from slt_bench.benchmark import Job
+from slt_bench.claims import claimed
+from slt_bench.errors import StorageError
+from slt_bench.execution.log import job_log
+from slt_bench.execution.stop import Stopped, Stopper
+from slt_bench.execution.work import Watcher, Work
+from slt_bench.execution.worker import failed_record, run_job
+from slt_bench.files import clear_partial, make_folder, write_text
+from slt_bench.records import JOB, Record
+
+FRUITLESS_STARTS = 3
+PROGRESS_SECONDS = 1.0
+log = logging.getLogger("slt_bench.job")
+
+
+def attempt(
+    job: Job, work: Work, watcher: Watcher, stopper: Stopper, *, captures: bool = False, echoes: bool = False
+) -> bool:
+    """Run a job unless somebody else does.
+
+    Args:
+        job: One of the work's.
+        work: Where and how.
+        watcher: Told how it goes.
+        stopper: Knows whether this process is to stop.
+        captures: As of `job_log`.
+        echoes: As of `job_log`.
+
+    Returns:
+        Whether the job has ended; False where another living process is at it.
+
+    Raises:
+        Stopped: That was asked for; the job can go on from its checkpoint.
+        StorageError: Its files cannot be written.
+    """
+    if work.has_ended(job):
+        return True
+    folder = work.folder / job.folder
+    make_folder(folder)
+    with claimed(folder) as mine:
+        if not mine:
+            return False
+        if work.has_ended(job):  # elsewhere, between the two looks
+            return True
+        clear_partial(folder)
+        write_text(folder / JOB, job.model_dump_json(indent=1))
+        watcher.started(job)
+        with job_log(folder, captures=captures, echoes=echoes), _noted(job, work) as outcome:
+            record = _run(job, work, watcher, stopper)
+            outcome.append(record.status)
+        watcher.ended(record)
+    return True
+
+
+def _run(job: Job, work: Work, watcher: Watcher, stopper: Stopper) -> Record:
+    folder = work.folder / job.folder
+    if reason := _why_hopeless(read_attempts(folder)):
+        record = failed_record(job, reason)
+        records.write(folder, record)
+        return record
+    last = 0.0
+
+    def on_step(fraction: float) -> None:
+        nonlocal last
+        watcher.progressed(job, fraction)
+        if monotonic() - last > PROGRESS_SECONDS:
+            last = monotonic()
+            write_progress(folder, fraction)
+
+    return run_job(job, folder, work.context, on_step, stopper)
+
+
+@contextlib.contextmanager
+def _noted(job: Job, work: Work) -> Iterator[list[str]]:
+    """Write the attempt's start and end into the job's folder and log."""
+    folder = work.folder / job.folder
+    number = start_attempt(folder, work.executor)
+    log.info("attempt %d at %s (%s)", number, job.folder, f"{work.executor} {task_id()}".strip())
+    outcome: list[str] = []
+    try:
+        yield outcome
+    except (Stopped, StorageError) as error:
+        outcome.append(str(error))
+        raise
+    except BaseException as error:
+        outcome.append(f"ended by {type(error).__name__}")
+        raise
+    finally:
+        log.info("attempt %d: %s", number, outcome[-1])
+        with contextlib.suppress(StorageError):
+            end_attempt(folder, number, outcome[-1])
+
+
+def _why_hopeless(attempts: list[Attempt]) -> str:
+    """The reason not to go on with a job that SLURM starts again and again without its search getting any further."""
+    task = task_id()
+    own = [attempt for attempt in attempts if attempt.executor == "slurm" and task and attempt.task == task]
+    last = own[-FRUITLESS_STARTS - 1 :]
+    if len(last) <= FRUITLESS_STARTS or len({attempt.resumed for attempt in last}) > 1:
+        return ""
+    how = last[-2].outcome or "killed without a word"
+    return (
+        f"{FRUITLESS_STARTS} starts of SLURM's task {task_id()} in a row ended before the search's next checkpoint, at "
+        f"{100 * (last[-1].resumed or 0):.0f}% of it ({how}). Give it more time or memory (--slurm timeout_min=..., "
+        "mem_gb=...), or let checkpoints be written more often (--checkpoint-seconds)."
+    )

@@ -1,0 +1,279 @@
+"""The executor of this machine: a fresh process a job, as many at once as there are slots."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from slt_bench import records
+from slt_bench.attempts import read_progress
+from slt_bench.benchmark import Job
+from slt_bench.claims import claimed, is_alive, read_claim
+from slt_bench.errors import StorageError, UserError
+from slt_bench.execution.child import BUSY, PARENT
+from slt_bench.execution.log import LOG
+from slt_bench.execution.stop import Stopped, Stopper
+from slt_bench.execution.work import Watcher, Work
+from slt_bench.execution.worker import failed_record
+from slt_bench.files import make_folder, storage_error
+
+LOOK_SECONDS = 0.1
+BUSY_SECONDS = 1.0  # before we look again at a job that somebody else is at
+DEATHS = 3  # of a job's processes, after which it has failed
+PATIENCE_SECONDS = 120.0  # for processes that were asked to stop and write their checkpoints
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one job at a time.
+
+    Attributes:
+        threads: CPU threads of its process.
+        gpu: The CUDA device that its process sees, as CUDA_VISIBLE_DEVICES names it; None hides them all.
+    """
+
+    threads: int
+    gpu: str | None = None
+
+    def environment(self) -> dict[str, str]:
+        """The environment of its processes."""
+        threads = str(self.threads)
+        return os.environ | {
+            "CUDA_VISIBLE_DEVICES": self.gpu or "",
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "PYTHONUNBUFFERED": "1",
+            PARENT: str(os.getpid()),
+        }
+
+
+@dataclass
+class _Child:
+    job: Job
+    slot: Slot
+    process: subprocess.Popen[str]
+
+
+def run_local(work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot]) -> None:
+    """Run every open job in a process of its own.
+
+    A process that dies without a record is started again, and goes on from its checkpoint; one that dies `DEATHS` times
+    has failed.
+
+    Args:
+        work: The jobs; their device and threads are those of the slots.
+        watcher: Told of each step.
+        stopper: Knows whether this process is to stop.
+        slots: Where jobs run; at least one.
+
+    Raises:
+        Stopped: That was asked for; the processes have been asked too, and have ended.
+        StorageError: Files cannot be written; the processes have ended.
+    """
+    _Pool(work, watcher, stopper, slots).run()
+
+
+class _Pool:
+    def __init__(self, work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot]) -> None:
+        self.work, self.watcher, self.stopper = work, watcher, stopper
+        self.free = deque(slots)
+        self.open = deque(work.jobs)
+        self.children: list[_Child] = []
+        self.deaths: Counter[str] = Counter()
+        self.not_before: dict[str, float] = {}
+
+    def run(self) -> None:
+        with self._ended_with_us():
+            while self.open or self.children:
+                self._start_some()
+                self._look_after_children()
+                if self.open and all(self._is_put_off(job) for job in self.open) and not self.children:
+                    self.watcher.waiting(list(self.open))
+                time.sleep(LOOK_SECONDS)
+
+    def _start_some(self) -> None:
+        for _ in range(len(self.open)):
+            if not self.free:
+                return
+            job = self.open.popleft()
+            if self.work.has_ended(job):
+                continue
+            if self._is_put_off(job) or self._is_elsewhere(job):
+                self.open.append(job)
+                continue
+            with self.stopper.deferred():  # no process may be started and not be known
+                self.children.append(self._start(job, self.free.popleft()))
+
+    def _is_elsewhere(self, job: Job) -> bool:
+        """Whether another living process is at the job; then we look again only after a while."""
+        folder = self.work.folder / job.folder
+        claim = read_claim(folder)
+        if claim is None or not is_alive(folder, claim):
+            return False
+        self.not_before[job.id] = time.monotonic() + BUSY_SECONDS
+        return True
+
+    def _is_put_off(self, job: Job) -> bool:
+        return self.not_before.get(job.id, 0.0) > time.monotonic()
+
+    def _start(self, job: Job, slot: Slot) -> _Child:
+        context = self.work.context
+        device = context.device if slot.gpu is None else "cuda"
+        one = self.work.only([job]).model_copy(
+            update={"context": type(context)(context.data_root, device, slot.threads, context.checkpoint_seconds)}
+        )
+        folder = self.work.folder / job.folder
+        make_folder(folder)
+        with _appending(folder / LOG) as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "slt_bench.execution.child"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                text=True,
+                env=slot.environment(),
+                start_new_session=True,  # Ctrl-C is for us, who pass it on
+            )
+        assert process.stdin
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(one.model_dump_json())
+        self.watcher.started(job)
+        return _Child(job, slot, process)
+
+    def _look_after_children(self) -> None:
+        for child in list(self.children):
+            code = child.process.poll()
+            if code is None:
+                self._tell_progress(child.job)
+                continue
+            self.children.remove(child)
+            self.free.append(child.slot)
+            self._take(child.job, code)
+
+    def _take(self, job: Job, code: int) -> None:
+        """What becomes of a job whose process has ended."""
+        if self.work.has_ended(job):
+            self.watcher.ended(records.read_one(self.work.folder / job.folder))
+        elif code == BUSY:
+            self.not_before[job.id] = time.monotonic() + BUSY_SECONDS
+            self.open.append(job)
+        elif code == StorageError.exit_code:
+            raise StorageError(_last_line(self.work.folder / job.folder / LOG))
+        elif code == UserError.exit_code:
+            self._fail(job, _last_line(self.work.folder / job.folder / LOG))
+        else:
+            self._after_death(job, code)
+
+    def _after_death(self, job: Job, code: int) -> None:
+        self.deaths[job.id] += 1
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if self.deaths[job.id] < DEATHS:
+            self.watcher.told(f"The process of {job.folder} {how}; it is started again.")
+            self.open.append(job)
+            return
+        memory = " Perhaps memory ran out: try fewer jobs at once (--max-parallel)." if code == -signal.SIGKILL else ""
+        self._fail(job, f"Its process ended {DEATHS} times without a result; the last {how}.{memory}")
+
+    def _fail(self, job: Job, reason: str) -> None:
+        """Record that a job has failed whose process could not say so."""
+        record = failed_record(job, reason)
+        with claimed(self.work.folder / job.folder) as mine:
+            if mine:
+                records.write(self.work.folder / job.folder, record)
+                self.watcher.ended(record)
+            else:
+                self.open.append(job)
+
+    def _tell_progress(self, job: Job) -> None:
+        fraction = read_progress(self.work.folder / job.folder)
+        if fraction is not None:
+            self.watcher.progressed(job, fraction)
+
+    @contextlib.contextmanager
+    def _ended_with_us(self) -> Iterator[None]:
+        """Whatever ends this pool, its processes are asked to stop, and waited for; a second Ctrl-C kills them."""
+        try:
+            yield
+        except BaseException:
+            try:
+                self._stop_children()
+            except Stopped:
+                for child in self.children:
+                    child.process.kill()
+            raise
+
+    def _stop_children(self) -> None:
+        for child in self.children:
+            with contextlib.suppress(ProcessLookupError):
+                child.process.terminate()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        for child in self.children:
+            try:
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+
+
+def make_slots(
+    jobs: int, max_parallel: int | None, jobs_per_gpu: int, threads: int | None, device: str, mem_gb: float
+) -> list[Slot]:
+    """The slots of this machine.
+
+    Args:
+        jobs: How many there are to run; no more slots are made.
+        max_parallel: How many; None for what fits: on CUDA `jobs_per_gpu` a device, else one a core, as far as the
+            memory goes.
+        jobs_per_gpu: How many jobs share a device.
+        threads: Of each; None divides the cores among the slots.
+        device: cpu, cuda, cuda:1, or auto.
+        mem_gb: What a job needs in memory, at most.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = _gpus(device)
+    if gpus:
+        places: list[str | None] = [gpu for _ in range(jobs_per_gpu) for gpu in gpus]
+        places = places[:max_parallel]
+    else:
+        fit = max(1, int(_free_gb() * 0.8 / mem_gb))
+        places = [None] * (max_parallel or max(1, min(cores // (threads or 1), fit)))
+    places = places[: max(1, jobs)]
+    each = threads or max(1, cores // len(places))
+    return [Slot(each, gpu) for gpu in places]
+
+
+def _gpus(device: str) -> list[str]:
+    """The CUDA devices that may be used, as CUDA_VISIBLE_DEVICES names them."""
+    import torch  # noqa: PLC0415 - planning needs none
+
+    if not device.startswith(("cuda", "auto")) or not torch.cuda.is_available():
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+    return [names[int(device.partition(":")[2])]] if ":" in device else names
+
+
+def _free_gb() -> float:
+    """The memory that is available, in GiB; plenty where the system does not say."""
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) / 2**20
+    return 1024.0
+
+
+def _appending(path: Path) -> IO[str]:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("slt_bench: ") if lines else f"Files in {path.parent} could not be written."

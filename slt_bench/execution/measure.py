@@ -1,0 +1,183 @@
+"""What a job measures: the search, then the ticket, then what the ticket is worth.
+
+The reported accuracy is that of the ticket read back from disk: the hard mask is taken, the ticket written, the method
+dropped, the network rebuilt from the file, its weights verified, its sparsity counted, and the test split read once.
+"""
+
+import gc
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from slt_bench import plugins, random_state, records
+from slt_bench.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
+from slt_bench.data.dataset import Dataset
+from slt_bench.data.dataset import load as load_data
+from slt_bench.evaluate import accuracy, measure_statistics, sanity
+from slt_bench.execution.keeper import CheckpointKeeper
+from slt_bench.files import TEMPORARY
+from slt_bench.frozen import FrozenNetwork
+from slt_bench.method import Method
+from slt_bench.records import LayerDensity
+from slt_bench.search import OnStep, search, validate
+from slt_bench.ticket import Ticket, read_ticket, write_ticket
+
+CANDIDATE = f"{TEMPORARY}{records.TICKET}"  # a ticket that has no record yet
+
+
+class ImpureError(Exception):
+    """A method changed what it must leave alone."""
+
+
+def measure(
+    job: Job, folder: Path, data_root: Path, device: torch.device, keeper: CheckpointKeeper, on_step: OnStep
+) -> dict[str, object]:
+    """Search, write the ticket as `CANDIDATE` into the job's folder, and score it.
+
+    Args:
+        job: What to run.
+        folder: The job's own.
+        data_root: Of data sets.
+        device: Where.
+        keeper: Of checkpoints.
+        on_step: Told the part of the search that is done.
+
+    Returns:
+        Fields of the job's record.
+
+    Raises:
+        Diverged: The loss became infinite or NaN.
+        ImpureError: The method changed what it must leave alone.
+        Exception: Whatever the method raises.
+    """
+    clock = _Clock()
+    data = load_data(job.dataset, data_root, str(device))
+    data = data.first(SMOKE_IMAGES, SMOKE_IMAGES // 2) if job.smoke else data
+    clock.lap("load")
+    network = FrozenNetwork(
+        job.arch,
+        shape=data.info.shape,
+        classes=data.info.classes,
+        init=job.init,
+        seed=job.seed,
+        rescale=job.rescale,
+        device=device,
+    )
+    random_state.seed_all(job.seed)
+    registry = plugins.load()
+    method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
+    clock.lap("build")
+    weight_hash = network.weight_hash()
+    with keeper.stopper.deferred():
+        found = search(method, network, data, job.budget, job.seed, on_step, keeper)
+    clock.lap("search")
+    if network.weight_hash() != weight_hash:
+        raise ImpureError(f"{job.method} changed the frozen weights")
+    ticket, relaxed = _take_ticket(job, method, network, data, weight_hash)
+    keeper.stopper.check()  # Python swallows what a signal raises while an object is being deleted
+    n, sizes = network.n, network.sizes
+    layers = _layers(network, ticket)
+    del method, network
+    gc.collect()
+    write_ticket(folder / CANDIDATE, ticket)
+    clock.lap("ticket")
+    metrics, flags = _score(read_ticket(folder / CANDIDATE), data, device)
+    flags = [] if job.smoke else [*flags, *_sparsity_flag(job, metrics["sparsity"])]  # a few images say nothing
+    clock.lap("evaluation")
+    hard = metrics["validation_accuracy"]
+    gap = relaxed["relaxed_accuracy"] - hard if hard is not None else None
+    seconds = clock.laps | found.seconds  # whose "search" counts every attempt
+    collapsed = [layer.name for layer, size in zip(layers, sizes, strict=True) if layer.density * size < 0.5]
+    return {
+        "status": "collapsed" if collapsed else "done",
+        "reason": f"no weight is left in {', '.join(collapsed)}" if collapsed else "",
+        "n": n,
+        "metrics": metrics | relaxed | {"binarisation_gap": gap},
+        "flags": flags,
+        "layers": layers,
+        "seconds": seconds | {"total": sum(seconds[name] for name in clock.laps)},
+        "weight_hash": ticket.weight_hash,
+        "mask_hash": ticket.mask_hash,
+        "curve": found.curve,
+    }
+
+
+@torch.no_grad()
+def _take_ticket(
+    job: Job, method: Method, network: FrozenNetwork, data: Dataset, weight_hash: str
+) -> tuple[Ticket, dict[str, float]]:
+    """The hard mask with its normalisation statistics, and what the relaxed network can do."""
+    method.eval()
+    # Measured as for the ticket, so that only the gates differ between relaxed and hard.
+    measure_statistics(network, method.effective(), data.train, data.info)
+    row = validate(method, network, data)
+    relaxed = {"relaxed_accuracy": row["validation_accuracy"], "fractional": row["fractional"]}
+    mask, weights = method.mask(), method.changed_weights()
+    _check_mask(method, mask, network)
+    if method.purity == "frozen" and weights is not None:
+        raise ImpureError(f"{method.name} says that it is 'frozen', and gives changed weights")
+    measure_statistics(network, network.effective(mask.float(), weights), data.train, data.info)
+    ticket = Ticket(
+        arch=job.arch,
+        shape=data.info.shape,
+        classes=data.info.classes,
+        init=job.init,
+        rescale=job.rescale,
+        seed=job.seed,
+        weight_hash=weight_hash,
+        purity=method.purity,
+        mask=mask.cpu(),
+        statistics=network.statistics(),
+        weights=None if weights is None else weights.cpu(),
+        provenance={"job": job.model_dump(mode="json"), "method_version": method.version},
+    )
+    return ticket, relaxed
+
+
+def _score(ticket: Ticket, data: Dataset, device: torch.device) -> tuple[dict[str, float | None], list[str]]:
+    """Everything that is reported of a ticket, from the ticket alone."""
+    subnetwork = ticket.rebuild(device)
+    metrics: dict[str, float | None] = {
+        "test_accuracy": accuracy(subnetwork, data.test, data.info),
+        "validation_accuracy": accuracy(subnetwork, data.validation, data.info),
+        "sparsity": ticket.sparsity,
+        "density": 1.0 - ticket.sparsity,
+    }
+    if ticket.weights is not None:
+        return metrics, []
+    checks = sanity(ticket, subnetwork.network, data.train, data.validation, data.info)
+    metrics |= {"shuffled_accuracy": checks.shuffled, "redrawn_accuracy": checks.redrawn}
+    return metrics, [f"survives: {name}" for name in checks.survivors(ticket.classes)]
+
+
+def _sparsity_flag(job: Job, counted: float | None) -> list[str]:
+    if job.sparsity is None or counted is None or abs(counted - job.sparsity) <= SPARSITY_TOLERANCE:
+        return []
+    return [f"sparsity {counted:.4f} where {job.sparsity:g} was asked"]
+
+
+def _check_mask(method: Method, mask: torch.Tensor, network: FrozenNetwork) -> None:
+    if mask.dtype != torch.bool or tuple(mask.shape) != (network.n,):
+        found = f"{mask.dtype} of shape {tuple(mask.shape)}"
+        raise ImpureError(f"{method.name}.mask() gave {found}; a mask is bool of shape ({network.n},)")
+
+
+def _layers(network: FrozenNetwork, ticket: Ticket) -> list[LayerDensity]:
+    parts = zip(network.layers, ticket.mask.split(network.sizes), strict=True)
+    return [
+        LayerDensity(name=layer.name, shape=layer.shape, density=float(part.double().mean())) for layer, part in parts
+    ]
+
+
+class _Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self.last = perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = perf_counter()
+        self.laps[name] = now - self.last
+        self.last = now

@@ -1,0 +1,245 @@
+"""A plan: what would run where, in how many places or arrays, and what it will cost; and its execution."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from slt_bench import records, runs
+from slt_bench.benchmark import Job
+from slt_bench.cost import Cost, Costs, Kind, from_records, kind
+from slt_bench.errors import UserError
+from slt_bench.execution import queue, slurm
+from slt_bench.execution.inline import run_inline
+from slt_bench.execution.layout import Array, Needs, arrange
+from slt_bench.execution.local import Slot, make_slots, run_local
+from slt_bench.execution.machine import provenance
+from slt_bench.execution.probe import probe
+from slt_bench.execution.resources import needs_of, with_options
+from slt_bench.execution.stop import Stopper
+from slt_bench.execution.work import Context, Watcher, Work
+from slt_bench.execution.worker import pick_device
+from slt_bench.plugins import plugin_folders
+from slt_bench.records import Found
+from slt_bench.runs import Executor
+
+SLURM_PARALLEL = 64
+EXECUTORS: Mapping[str, Executor] = {"inline": "inline", "local": "local", "slurm": "slurm"}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How the user wants jobs to be run; as the options of `run`."""
+
+    executor: Executor = "inline"
+    max_parallel: int | None = None
+    jobs_per_gpu: int = 1
+    threads: int | None = None
+    device: str = "auto"
+    slurm: Mapping[str, object] = field(default_factory=dict)
+    bundle_minutes: float = 20.0
+    checkpoint_seconds: float = 180.0
+    probe: bool = False
+
+    def check(self) -> None:
+        """Find out what is wrong with it.
+
+        Raises:
+            UserError: Something.
+        """
+        if self.slurm and self.executor != "slurm":
+            raise UserError(f"--slurm is for --executor slurm, not {self.executor}.")
+        if self.max_parallel and self.executor == "inline" and self.max_parallel > 1:
+            raise UserError("--max-parallel is for --executor local or slurm; inline runs one job after another.")
+        slurm.check_options(self.slurm)
+        if self.executor == "slurm":
+            queue.check_available()
+            if self.device.startswith("cuda:"):
+                raise UserError(f"--device {self.device} names a device of one machine; on SLURM take --device cuda.")
+        else:
+            check_device(self.device)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        wish: As asked for.
+        device: cpu or cuda, or a named one: where jobs will run.
+        jobs: In their order.
+        costs: What is known of them.
+        slots: Of the local executor.
+        arrays: Of SLURM's.
+        notes: What a person should know.
+    """
+
+    wish: Wish
+    device: str
+    jobs: tuple[Job, ...]
+    costs: Costs
+    slots: tuple[Slot, ...] = ()
+    arrays: tuple[Array, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> int:
+        """How many jobs run at once, at most."""
+        return len(self.slots) or sum(array.parallel for array in self.arrays) or 1
+
+
+def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
+    """How jobs would be run.
+
+    Args:
+        jobs: To be run.
+        found: Past records.
+        wish: As asked for.
+
+    Raises:
+        UserError: Something in the wish is wrong.
+    """
+    wish.check()
+    device = _device(wish)
+    plan = Plan(wish, device, tuple(jobs), from_records(found.records.values(), device.partition(":")[0]))
+    if wish.executor == "local" and jobs:
+        plan = replace(plan, slots=tuple(_slots(plan)))
+    if wish.probe:
+        plan = _probed(plan)
+    if wish.executor == "slurm" and jobs:
+        plan = replace(plan, arrays=tuple(_arrays(plan)))
+    return plan
+
+
+def stamps(jobs: Sequence[Job], folder: Path) -> dict[str, str]:
+    """What tells the records that jobs have now from any later ones, by id; taken before anybody looks at states."""
+    found = {job.id: records.checksum(folder / job.folder) for job in jobs}
+    return {key: stamp for key, stamp in found.items() if stamp}
+
+
+def make_work(plan: Plan, folder: Path, data_root: Path, superseded: Mapping[str, str]) -> Work:
+    """The plan's jobs as plain data; the records of `superseded`, as from `stamps`, are to be replaced."""
+    context = Context(data_root.absolute(), plan.device, plan.wish.threads, plan.wish.checkpoint_seconds)
+    return Work(
+        jobs=plan.jobs,
+        superseded={job.id: superseded[job.id] for job in plan.jobs if job.id in superseded},
+        folder=folder.absolute(),
+        context=context,
+        plugins=plugin_folders(),
+        executor=plan.wish.executor,
+    )
+
+
+def carry_out(plan: Plan, work: Work, jobs: Sequence[Job], watcher: Watcher, stopper: Stopper) -> None:
+    """Do it, with this process or on this machine; returns when all is done.
+
+    Args:
+        plan: With executor inline or local.
+        work: Of the plan.
+        jobs: All that the selection meant.
+        watcher: Told of each step.
+        stopper: Knows whether this process is to stop.
+
+    Raises:
+        Stopped: That was asked for.
+        StorageError: Files cannot be written.
+    """
+    if not work.jobs:
+        return
+    run = runs.begin(work.folder, plan.wish.executor, jobs, [[job] for job in work.jobs], work.superseded)
+    try:
+        if plan.wish.executor == "local":
+            run_local(work, watcher, stopper, plan.slots)
+        else:
+            run_inline(work, watcher, stopper)
+    finally:
+        runs.end(work.folder, run)
+
+
+def submit(plan: Plan, work: Work, jobs: Sequence[Job]) -> int:
+    """Give SLURM what it does not have yet; how many tasks.
+
+    Args:
+        plan: With executor slurm.
+        work: Of the plan, and of jobs that wait or run already.
+        jobs: All that the selection meant.
+
+    Raises:
+        UserError: SLURM refuses.
+        StorageError: The run cannot be noted.
+    """
+    if plan.arrays:
+        slurm.submit(plan.arrays, work, jobs, plan.wish.slurm)
+    return sum(len(array.units) for array in plan.arrays)
+
+
+def scripts(plan: Plan, work: Work) -> list[str]:
+    """What sbatch would be given, a text for each kind of machine that is needed."""
+    first = {array.needs: array for array in reversed(plan.arrays)}
+    return [slurm.script(array, work, work.folder / runs.RUNS / "RUN", plan.wish.slurm) for array in first.values()]
+
+
+def check_device(text: str) -> None:
+    """Find out whether a device can be used here.
+
+    Raises:
+        UserError: It cannot.
+    """
+    if text == "auto":
+        return
+    try:
+        device = torch.device(text)
+        torch.empty(1, device=device).cpu()  # fails on devices that are absent, or hold no numbers as "meta" does
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"The device '{text}' cannot be used here: {str(error).splitlines()[0]}.") from error
+
+
+def _device(wish: Wish) -> str:
+    if wish.executor != "slurm":
+        return pick_device(wish.device)
+    return "cuda" if wish.device == "cuda" or wish.slurm.get("gpus_per_node") else "cpu"
+
+
+def _needs(plan: Plan) -> Callable[[Job], Needs]:
+    needs = needs_of(plan.costs, device=plan.device.partition(":")[0], threads=plan.wish.threads)
+    return with_options(needs, plan.wish.slurm)
+
+
+def _slots(plan: Plan) -> list[Slot]:
+    wish, needs = plan.wish, _needs(plan)
+    memory = max(needs(job).mem_gb for job in plan.jobs)
+    return make_slots(len(plan.jobs), wish.max_parallel, wish.jobs_per_gpu, wish.threads, wish.device, memory)
+
+
+def _probed(plan: Plan) -> Plan:
+    """The plan with the costs of unknown kinds, measured with the threads that their jobs will have."""
+    here = plan.device if plan.device == "cpu" or torch.cuda.is_available() else "cpu"
+    needs, before = _needs(plan), torch.get_num_threads()
+    measured: dict[Kind, Cost] = {}
+    notes: list[str] = []
+    for job in plan.costs.unknown_kinds(plan.jobs):
+        by_executor = {"local": plan.slots[0].threads if plan.slots else before, "slurm": needs(job).cpus}
+        torch.set_num_threads(by_executor.get(plan.wish.executor, plan.wish.threads or before))
+        try:
+            measured[kind(job)] = probe(job, here)
+        except Exception as error:  # noqa: BLE001 - a method may fail in any way; the others can be probed
+            notes.append(f"The probe of {job.method} on {job.arch} failed: {type(error).__name__}: {error}")
+    torch.set_num_threads(before)
+    source = f"a probe on {provenance(torch.device(here))['hardware']}"
+    costs = plan.costs.and_also(measured, source) if measured else plan.costs
+    return replace(plan, costs=costs, notes=tuple(notes))
+
+
+def _arrays(plan: Plan) -> list[Array]:
+    wish = plan.wish
+    arrays = arrange(
+        plan.jobs,
+        _needs(plan),
+        plan.costs.seconds,
+        max_parallel=wish.max_parallel or SLURM_PARALLEL,
+        bundle_minutes=wish.bundle_minutes,
+        max_array=queue.max_array_size(),
+    )
+    minutes = wish.slurm.get("timeout_min")
+    return [replace(array, minutes=int(str(minutes))) for array in arrays] if minutes else arrays

@@ -1,0 +1,100 @@
+"""What a process is given to do, as plain data: it travels as JSON, and plug-ins are loaded where it arrives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from slt_bench.benchmark import Job
+from slt_bench.records import Record, checksum
+from slt_bench.runs import Executor
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where and how jobs run: what may differ between machines without changing what is measured.
+
+    Attributes:
+        data_root: The folder of data sets.
+        device: cpu, cuda, cuda:1; or auto, which is decided where the job runs.
+        threads: CPU threads of a job; None leaves it to torch.
+        checkpoint_seconds: Time between two checkpoints.
+    """
+
+    data_root: Path
+    device: str = "cpu"
+    threads: int | None = None
+    checkpoint_seconds: float = 180.0
+
+
+class Work(BaseModel):
+    """Jobs for one process.
+
+    Attributes:
+        jobs: In their order.
+        superseded: For jobs that are to be run again, the checksum of the record that they have, by id. A job with any
+            other record has ended, whoever ran it.
+        folder: `results/<benchmark>`.
+        context: Where they run.
+        plugins: Folders of plug-ins.
+        executor: What brought the jobs here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    jobs: tuple[Job, ...]
+    superseded: dict[str, str] = Field(default_factory=dict)
+    folder: Path
+    context: Context
+    plugins: tuple[Path, ...] = ()
+    executor: Executor = "inline"
+
+    def has_ended(self, job: Job) -> bool:
+        """Whether the job has a record other than the one that is to be superseded."""
+        return checksum(self.folder / job.folder) not in ("", self.superseded.get(job.id, ""))
+
+    def only(self, jobs: Sequence[Job]) -> "Work":
+        """The same for some of its jobs."""
+        ids = {job.id for job in jobs}
+        kept = {key: value for key, value in self.superseded.items() if key in ids}
+        return self.model_copy(update={"jobs": tuple(jobs), "superseded": kept})
+
+
+class Watcher(Protocol):
+    """Who is told how the work goes."""
+
+    def started(self, job: Job) -> None:
+        """A job begins."""
+
+    def progressed(self, job: Job, fraction: float) -> None:
+        """The part of the job's search that is done."""
+
+    def ended(self, record: Record) -> None:
+        """A job has a record."""
+
+    def waiting(self, jobs: Sequence[Job]) -> None:
+        """Only jobs are left that other processes run, or that wait for a machine."""
+
+    def told(self, message: str) -> None:
+        """Something that a person should know."""
+
+
+class Silent:
+    """A watcher that tells nobody."""
+
+    def started(self, job: Job) -> None:
+        """Nothing."""
+
+    def progressed(self, job: Job, fraction: float) -> None:
+        """Nothing."""
+
+    def ended(self, record: Record) -> None:
+        """Nothing."""
+
+    def waiting(self, jobs: Sequence[Job]) -> None:
+        """Nothing."""
+
+    def told(self, message: str) -> None:
+        """Nothing."""

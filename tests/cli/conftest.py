@@ -1,0 +1,36 @@
+"""A folder to type commands in, and the command line."""
+
+import sys
+
+import pytest
+
+from slt_bench.cli import main
+from slt_bench.data import root
+from slt_bench.plugins import VARIABLE as PLUGINS
+
+
+@pytest.fixture
+def cwd(tmp_path, monkeypatch):
+    """An empty folder to be in, with no data, cache or plug-ins of the user's."""
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv(PLUGINS, "")
+    monkeypatch.setenv(root.VARIABLE, str(tmp_path / "no data"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(root, "DEBIAN_FOLDERS", {})
+    return folder
+
+
+@pytest.fixture
+def end(cwd, monkeypatch, capsys):
+    """Runs a command: its exit code, what it printed, and what it said on stderr."""
+
+    def end(*arguments):
+        monkeypatch.setattr(sys, "argv", ["slt_bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        told = capsys.readouterr()
+        return stop.value.code or 0, told.out, told.err
+
+    return end
