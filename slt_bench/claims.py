@@ -95,6 +95,12 @@ def read_claim(folder: Path) -> Claim | None:
         return Claim("unreadable", 0, "", "")
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a living process holds the claim on a job's folder, as far as can be told from here."""
+    claim = read_claim(folder)
+    return claim is not None and is_alive(folder, claim)
+
+
 def is_alive(folder: Path, claim: Claim) -> bool:
     """Whether the process that holds the claim still lives, as far as can be told from here."""
     if claim.host == socket.gethostname() and claim.place in ("", this_place()):

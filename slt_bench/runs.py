@@ -187,6 +187,11 @@ def read_runs(folder: Path) -> list[Run]:
     return found
 
 
+def promised(found: Sequence[Run], executor: Executor) -> set[str]:
+    """The ids of the jobs that an executor's runs are to start."""
+    return {job for run in found if run.executor == executor for unit in run.open_units() for job in unit.jobs}
+
+
 def stop_process(run: Run) -> bool:
     """Ask the process of a run on this host to stop; whether there was one."""
     if not run.runs_here():

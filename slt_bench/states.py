@@ -49,10 +49,10 @@ class Overview:
     fractions: dict[str, float] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
 
-    def promised(self, executor: str) -> set[str]:
-        """The ids of the jobs that the executor's runs are to start."""
-        runs = [run for run in self.runs if run.executor == executor]
-        return {job for run in runs for unit in run.open_units() for job in unit.jobs}
+    def superseded(self) -> dict[str, str]:
+        """The checksums of the records that runs are about to replace, by job id."""
+        open_ = ((run, job) for run in self.runs for unit in run.open_units() for job in unit.jobs)
+        return {job: run.superseded[job] for run, job in open_ if job in run.superseded}
 
     def counts(self) -> dict[State, int]:
         """How many jobs are in each state; only states that occur."""

@@ -42,6 +42,7 @@ def run(
     """
     from slt_bench.execution.follow import refresh
     from slt_bench.execution.plan import make_plan, make_work, stamps
+    from slt_bench.runs import promised
     from slt_bench.states import look
 
     wish = wish_of(execution)
@@ -53,13 +54,13 @@ def run(
         return
     selected = select(selection)
     refresh(selected.folder)
-    superseded = stamps(selected.jobs, selected.folder)
+    before = stamps(selected.jobs, selected.folder)
     overview = look(selected.jobs, selected.folder)
     again = to_run_again(selected.jobs, overview, rerun)
     open_ = overview.in_state(selected.jobs, "missing", "stopped", "dead")
     if wish.executor == "slurm":  # what runs elsewhere wait to do is no promise of SLURM's
-        promised = overview.promised("slurm")
-        open_ += [one for one in overview.in_state(selected.jobs, "waiting") if one.id not in promised]
+        theirs = promised(overview.runs, "slurm")
+        open_ += [one for one in overview.in_state(selected.jobs, "waiting") if one.id not in theirs]
     chosen = {one.id for one in (*open_, *again)}
     todo = [one for one in selected.jobs if one.id in chosen]
     if dry_run:
@@ -71,7 +72,8 @@ def run(
     elsewhere = [one for one in overview.in_state(selected.jobs, "running", "waiting") if one.id not in chosen]
     root = check(todo, (selected.folder, reports), data_root, wish, download=download)
     plan = make_plan(todo if wish.executor == "slurm" else [*todo, *elsewhere], overview.found, wish)
-    work = make_work(plan, selected.folder, root, superseded).model_copy(update={"jobs": (*todo, *elsewhere)})
+    ours = {key: stamp for key, stamp in before.items() if key in chosen}
+    work = make_work(plan, [*todo, *elsewhere], selected.folder, root, overview.superseded() | ours)
     _run(selected, plan, work, len(elsewhere), wait=wait)
     _finish(selected, reports)
 

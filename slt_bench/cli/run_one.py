@@ -48,7 +48,7 @@ def run_one(
     plan = make_plan([job], overview.found, wish)
     try:
         with Stopper() as stopper:
-            run_inline(make_work(plan, folder, root, superseded), _Waiting(), stopper, echoes=True)
+            run_inline(make_work(plan, plan.jobs, folder, root, superseded), _Waiting(), stopper, echoes=True)
     except Stopped as stopped:
         typer.echo(f"slt_bench: {stopped}. The same command goes on from the checkpoint.", err=True)
         raise typer.Exit(3) from None

@@ -1,27 +1,78 @@
-"""A process of the local executor's: python -m slt_bench.execution.child < work.json."""
+"""A process of the local executor's: forked from a server that has loaded torch, it does one job.
 
-import ctypes
+Python's fork server imports this module once, so that a job costs a fork instead of seconds of imports. The server
+computes nothing, so that a process is as a fresh one: it sets its environment, threads and session itself.
+"""
+
+import gc
+import multiprocessing
 import os
 import signal
 import sys
+import threading
+from collections.abc import Mapping
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 
-PARENT = "SLT_BENCH_PARENT"  # the environment variable with the id of the process that started this one
+from slt_bench.errors import UserError
+from slt_bench.execution.stop import SIGNALS, Stopped, Stopper
+from slt_bench.execution.unit import run_unit
+from slt_bench.execution.work import Work
+
+PRELOAD = (
+    __name__,
+    "slt_bench.cli",  # a process finds it in its main module
+    "torch._dynamo",  # which torch's optimisers load, and sklearn the data set digits
+    "sklearn.datasets",
+)
 BUSY = 75  # exit code: another process is at a job
-PR_SET_PDEATHSIG = 1
 
 
-def main() -> int:
-    """Do the work that standard input describes; the exit code."""
-    stop_with_parent()
-    from slt_bench.errors import UserError  # noqa: PLC0415 - torch takes seconds, in which the parent may end
-    from slt_bench.execution.stop import Stopped, Stopper  # noqa: PLC0415
-    from slt_bench.execution.unit import run_unit  # noqa: PLC0415
-    from slt_bench.execution.work import Work  # noqa: PLC0415
+def start(work: Work, log: Path, environment: Mapping[str, str]) -> ForkServerProcess:
+    """Start a process. It is asked to stop when the one that calls this ends, whatever ends that.
 
-    work = Work.model_validate_json(sys.stdin.read())
+    Args:
+        work: What it is to do.
+        log: Takes what it prints.
+        environment: Its whole environment.
+
+    Raises:
+        OSError, EOFError: No process can be started.
+    """
+    _start_server()
+    text = work.model_dump_json()
+    process = multiprocessing.get_context("forkserver").Process(target=_run, args=(text, str(log), dict(environment)))
+    process.start()
+    return process
+
+
+def _start_server() -> None:
+    """Have a fork server, which no signal stops: it ends when this process and all that it forked have ended."""
+    resource_tracker.ensure_running()  # its start would let signals through
+    forkserver.set_forkserver_preload(list(PRELOAD))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run(work: str, log: str, environment: Mapping[str, str]) -> None:
+    os.setsid()  # Ctrl-C is for the run, which passes it on
+    gc.freeze()  # what the server has loaded stays; no collection needs to look through it
+    os.environ.clear()
+    os.environ.update(environment)
+    _print_into(log)
+    sys.exit(_exit_code(work))
+
+
+def _exit_code(work: str) -> int:
     try:
         with Stopper() as stopper:
-            return BUSY if run_unit(work, stopper) else 0
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            threading.Thread(target=_stop_with_parent, daemon=True).start()
+            return BUSY if run_unit(Work.model_validate_json(work), stopper) else 0
     except Stopped as stopped:
         return 128 + stopped.signum
     except UserError as error:
@@ -29,13 +80,15 @@ def main() -> int:
         return error.exit_code
 
 
-def stop_with_parent() -> None:
-    """Be asked to stop when the process that started this one ends, whatever ends it; on Linux."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
-        sys.exit(128 + signal.SIGTERM)  # it has ended already
+def _print_into(log: str) -> None:
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number in (1, 2):
+        os.dup2(target, number)
+    os.close(target)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _stop_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -6,7 +6,7 @@ from pathlib import Path
 from slt_bench import records, runs
 from slt_bench.attempts import read_progress
 from slt_bench.benchmark import Job
-from slt_bench.claims import is_alive, read_claim
+from slt_bench.claims import is_held
 from slt_bench.execution import queue
 from slt_bench.execution.work import Watcher, Work
 from slt_bench.runs import Run, Unit
@@ -32,13 +32,13 @@ def follow(work: Work, watcher: Watcher) -> None:
         if time.monotonic() - asked >= ASK_SECONDS:
             refresh(work.folder)
             asked = time.monotonic()
-        promised = _promised(work.folder)
+        promised = runs.promised(runs.read_runs(work.folder), "slurm")
         for job in list(left):
             folder = work.folder / job.folder
             if work.has_ended(job):
                 watcher.ended(records.read_one(folder))
                 left.remove(job)
-            elif _is_running(folder):
+            elif is_held(folder):
                 _tell_running(job, folder, running, watcher)
                 lost_since.pop(job.id, None)
             elif job.id in promised:
@@ -86,17 +86,6 @@ def _is_done(folder: Path, run: Run, unit: Unit) -> bool:
 
 def _lost(task: str, words: str) -> str:
     return f"SLURM task {task} left the queue" + (words and f": {words}")
-
-
-def _promised(folder: Path) -> set[str]:
-    """The jobs that SLURM is to start."""
-    found = [run for run in runs.read_runs(folder) if run.executor == "slurm"]
-    return {job for run in found for unit in run.open_units() for job in unit.jobs}
-
-
-def _is_running(folder: Path) -> bool:
-    claim = read_claim(folder)
-    return claim is not None and is_alive(folder, claim)
 
 
 def _tell_running(job: Job, folder: Path, running: set[str], watcher: Watcher) -> None:

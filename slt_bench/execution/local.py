@@ -3,21 +3,19 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import IO
 
 from slt_bench import records
 from slt_bench.attempts import read_progress
 from slt_bench.benchmark import Job
-from slt_bench.claims import claimed, is_alive, read_claim
+from slt_bench.claims import claimed, is_held
 from slt_bench.errors import StorageError, UserError
-from slt_bench.execution.child import BUSY, PARENT
+from slt_bench.execution import child
 from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Watcher, Work
@@ -50,7 +48,6 @@ class Slot:
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             "PYTHONUNBUFFERED": "1",
-            PARENT: str(os.getpid()),
         }
 
 
@@ -58,7 +55,7 @@ class Slot:
 class _Child:
     job: Job
     slot: Slot
-    process: subprocess.Popen[str]
+    process: ForkServerProcess
 
 
 def run_local(work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot]) -> None:
@@ -109,13 +106,11 @@ class _Pool:
                 self.open.append(job)
                 continue
             with self.stopper.deferred():  # no process may be started and not be known
-                self.children.append(self._start(job, self.free.popleft()))
+                self._start(job, self.free.popleft())
 
     def _is_elsewhere(self, job: Job) -> bool:
         """Whether another living process is at the job; then we look again only after a while."""
-        folder = self.work.folder / job.folder
-        claim = read_claim(folder)
-        if claim is None or not is_alive(folder, claim):
+        if not is_held(self.work.folder / job.folder):
             return False
         self.not_before[job.id] = time.monotonic() + BUSY_SECONDS
         return True
@@ -123,7 +118,7 @@ class _Pool:
     def _is_put_off(self, job: Job) -> bool:
         return self.not_before.get(job.id, 0.0) > time.monotonic()
 
-    def _start(self, job: Job, slot: Slot) -> _Child:
+    def _start(self, job: Job, slot: Slot) -> None:
         context = self.work.context
         device = context.device if slot.gpu is None else "cuda"
         one = self.work.only([job]).model_copy(
@@ -131,37 +126,31 @@ class _Pool:
         )
         folder = self.work.folder / job.folder
         make_folder(folder)
-        with _appending(folder / LOG) as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "slt_bench.execution.child"],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                text=True,
-                env=slot.environment(),
-                start_new_session=True,  # Ctrl-C is for us, who pass it on
-            )
-        assert process.stdin
-        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(one.model_dump_json())
+        _check_appendable(folder / LOG)
+        try:
+            process = child.start(one, folder / LOG, slot.environment())
+        except (OSError, EOFError) as error:
+            self.free.append(slot)
+            self._after_death(job, f"could not be started ({error})")
+            return
+        self.children.append(_Child(job, slot, process))
         self.watcher.started(job)
-        return _Child(job, slot, process)
 
     def _look_after_children(self) -> None:
-        for child in list(self.children):
-            code = child.process.poll()
+        for one in list(self.children):
+            code = one.process.exitcode
             if code is None:
-                self._tell_progress(child.job)
+                self._tell_progress(one.job)
                 continue
-            self.children.remove(child)
-            self.free.append(child.slot)
-            self._take(child.job, code)
+            self.children.remove(one)
+            self.free.append(one.slot)
+            self._take(one.job, code)
 
     def _take(self, job: Job, code: int) -> None:
         """What becomes of a job whose process has ended."""
         if self.work.has_ended(job):
             self.watcher.ended(records.read_one(self.work.folder / job.folder))
-        elif code == BUSY:
+        elif code == child.BUSY:
             self.not_before[job.id] = time.monotonic() + BUSY_SECONDS
             self.open.append(job)
         elif code == StorageError.exit_code:
@@ -169,16 +158,19 @@ class _Pool:
         elif code == UserError.exit_code:
             self._fail(job, _last_line(self.work.folder / job.folder / LOG))
         else:
-            self._after_death(job, code)
+            self._after_death(job, _how_it_ended(code))
 
-    def _after_death(self, job: Job, code: int) -> None:
+    def _after_death(self, job: Job, how: str) -> None:
         self.deaths[job.id] += 1
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         if self.deaths[job.id] < DEATHS:
             self.watcher.told(f"The process of {job.folder} {how}; it is started again.")
             self.open.append(job)
             return
-        memory = " Perhaps memory ran out: try fewer jobs at once (--max-parallel)." if code == -signal.SIGKILL else ""
+        memory = (
+            " Perhaps memory ran out: try fewer jobs at once (--max-parallel)."
+            if how == _how_it_ended(-signal.SIGKILL)
+            else ""
+        )
         self._fail(job, f"Its process ended {DEATHS} times without a result; the last {how}.{memory}")
 
     def _fail(self, job: Job, reason: str) -> None:
@@ -205,20 +197,18 @@ class _Pool:
             try:
                 self._stop_children()
             except Stopped:
-                for child in self.children:
-                    child.process.kill()
+                for one in self.children:
+                    one.process.kill()
             raise
 
     def _stop_children(self) -> None:
-        for child in self.children:
-            with contextlib.suppress(ProcessLookupError):
-                child.process.terminate()
+        for one in self.children:
+            one.process.terminate()
         deadline = time.monotonic() + PATIENCE_SECONDS
-        for child in self.children:
-            try:
-                child.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.process.kill()
+        for one in self.children:
+            one.process.join(max(0.0, deadline - time.monotonic()))
+            if one.process.exitcode is None:
+                one.process.kill()
 
 
 def make_slots(
@@ -267,9 +257,13 @@ def _free_gb() -> float:
     return 1024.0
 
 
-def _appending(path: Path) -> IO[str]:
+def _how_it_ended(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _check_appendable(path: Path) -> None:
     try:
-        return path.open("a", encoding="utf-8")
+        path.open("a", encoding="utf-8").close()
     except OSError as error:
         raise storage_error(path, error) from error
 

@@ -118,12 +118,20 @@ def stamps(jobs: Sequence[Job], folder: Path) -> dict[str, str]:
     return {key: stamp for key, stamp in found.items() if stamp}
 
 
-def make_work(plan: Plan, folder: Path, data_root: Path, superseded: Mapping[str, str]) -> Work:
-    """The plan's jobs as plain data; the records of `superseded`, as from `stamps`, are to be replaced."""
+def make_work(plan: Plan, jobs: Sequence[Job], folder: Path, data_root: Path, superseded: Mapping[str, str]) -> Work:
+    """The plan's jobs, and those that wait or run elsewhere, as plain data.
+
+    Args:
+        plan: How jobs are run.
+        jobs: Which.
+        folder: `results/<benchmark>`.
+        data_root: The folder of data sets.
+        superseded: What tells records that are to be replaced, as from `stamps`; may name other jobs too.
+    """
     context = Context(data_root.absolute(), plan.device, plan.wish.threads, plan.wish.checkpoint_seconds)
     return Work(
-        jobs=plan.jobs,
-        superseded={job.id: superseded[job.id] for job in plan.jobs if job.id in superseded},
+        jobs=tuple(jobs),
+        superseded={job.id: superseded[job.id] for job in jobs if job.id in superseded},
         folder=folder.absolute(),
         context=context,
         plugins=plugin_folders(),

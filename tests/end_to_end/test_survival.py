@@ -85,17 +85,19 @@ def undisturbed(tmp_path_factory):
     return make
 
 
-def children(pid):
-    """The ids of the processes that a process has started."""
-    found = []
+def descendants(pid):
+    """The ids of the processes that a process has started, and of those that they have."""
+    parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[1]) == pid:
-            found.append(int(path.parent.name))
-    return found
+        parents.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    found = [pid]
+    for one in found:
+        found += parents.get(one, [])
+    return found[1:]
 
 
 def test_fifty_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
@@ -106,7 +108,7 @@ def test_fifty_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
         more = ["--executor", executor, *(["--max-parallel", "2"] if executor == "local" else [])]
         process = start(tmp_path, *LONG, "--checkpoint-seconds", "0.3", *more)
         time.sleep(chance.uniform(0.5, 5.0))
-        victims = [process.pid, *(children(process.pid) if chance.random() < 0.5 else [])]
+        victims = [process.pid, *(descendants(process.pid) if chance.random() < 0.5 else [])]
         for pid in victims:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -279,13 +279,20 @@ OPTIONS = [*CHOICE, *BUDGET, "--executor", "local", "--max-parallel", "2", "--th
 
 
 def children(parent):
-    """The processes for jobs that a process has started, by id and start time."""
-    found = {}
-    for pid in map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()):
-        with contextlib.suppress(FileNotFoundError):
-            if b"slt_bench.execution." in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found[pid] = start_time(pid)
-    return found
+    """The processes for jobs that a process has had forked by its server, by id and start time."""
+    return {pid: start_time(pid) for server in forked_by(parent) if is_server(server) for pid in forked_by(server)}
+
+
+def forked_by(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def is_server(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 class Started:

@@ -8,6 +8,7 @@ import sys
 import pytest
 from cluster import slurm, wait_until
 
+from slt_bench.attempts import read_attempts
 from slt_bench.claims import read_claim
 from slt_bench.runs import read_runs
 
@@ -172,7 +173,7 @@ def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed,
     assert "What was submitted goes on" in output
     assert "1 running, 2 waiting" in one.call("status")[1]
     again = one.start()  # follows; submits nothing
-    assert again.stdout.readline() == "3 of 3 jobs to run\n"
+    assert again.stdout.readline() == "0 of 3 jobs to run, 3 run or wait elsewhere\n"
     code, told = one.call("cancel", "adhoc")
     assert code == 0
     assert "cancelled 3 SLURM tasks" in told
@@ -182,6 +183,19 @@ def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed,
     assert "stopped by SIGTERM" in one.call("status")[1]
     assert one.run()[0] == 0
     same_as(one.records(), undisturbed(*THREE))
+
+
+def test_a_second_run_waits_for_what_a_rerun_replaces(sweep):
+    one = sweep(*GRID[:-6], "--sparsities", "0.5", "--seeds", "0", "--epochs", "1")
+    assert one.run()[0] == 0
+    code, output = one.run("--rerun", "all", "--no-wait")
+    assert "submitted" in output, output
+    code, output = one.run()
+    assert code == 0, output
+    assert "run or wait elsewhere" in output
+    for record in one.records().values():
+        folder = one.folder / record.job.folder
+        assert [attempt.outcome for attempt in read_attempts(folder)] == ["done", "done"]
 
 
 def test_a_run_can_be_started_inside_an_allocation(sweep, undisturbed, same_as):
