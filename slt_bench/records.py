@@ -25,6 +25,7 @@ from slt_bench.errors import UserError
 from slt_bench.files import checksum_of, seal, unseal, write_text
 
 RECORD, JOB, CURVE, TICKET, LINES = "record.json", "job.json", "curve.csv", "ticket.slt", "records.jsonl"
+GATE_BINS = 20
 Status = Literal["done", "collapsed", "diverged", "failed"]
 
 
@@ -54,6 +55,8 @@ class Record(BaseModel):
         metrics: Accuracies and shares, in [0, 1].
         flags: What makes the ticket doubtful.
         layers: Layer densities.
+        gate_histogram: How many of the relaxed network's gates lie in each of `GATE_BINS` equal parts of [0, 1] at the
+            end; empty where that was not measured.
         seconds: Time spent in each part.
         peak_memory_mb: Of the process, or of the CUDA device.
         provenance: Versions, commit, hardware, when.
@@ -77,6 +80,7 @@ class Record(BaseModel):
     metrics: dict[str, float | None] = Field(default_factory=dict)
     flags: list[str] = Field(default_factory=list)
     layers: list[LayerDensity] = Field(default_factory=list)
+    gate_histogram: list[int] = Field(default_factory=list)
     seconds: dict[str, float] = Field(default_factory=dict)
     peak_memory_mb: float | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -191,7 +195,8 @@ class Merged:
 def merge(sources: Iterable[Path], into: Path) -> Merged:
     """Gather the records of several benchmark folders into one `records.jsonl`.
 
-    Nothing there is overwritten but a failure by what did not fail, and an older version of a method by a newer one.
+    Nothing there is overwritten but a failure by what did not fail, an older version of a method by a newer one, and a
+    record by one of the same outcome that tells more.
 
     Args:
         sources: Folders as `results/<benchmark>`, of the same benchmark; smoke records are left behind.
@@ -229,7 +234,7 @@ def _place(known: Record | None, record: Record) -> Literal["added", "replaced",
     if known is None:
         return "added"
     if _outcome(known) == _outcome(record):
-        return "same"
+        return "replaced" if record.gate_histogram and not known.gate_histogram else "same"
     better = (record.method_version, record.status != "failed") > (known.method_version, known.status != "failed")
     return "replaced" if better else "conflicts"
 

@@ -126,6 +126,17 @@ def test_merge_keeps_what_is_there_and_tells_what_differs(tmp_path, make_job):
     assert not any(record.job.smoke for record in kept.values())
 
 
+def test_merge_takes_a_record_of_the_same_outcome_that_tells_more(tmp_path, make_job):
+    record = record_of(make_job())
+    telling = record.model_copy(update={"gate_histogram": [3, *[0] * (records.GATE_BINS - 2), 5]})
+    for name, one in (("plain", record), ("telling", telling)):
+        put(tmp_path / name, one)
+    assert records.merge([tmp_path / "plain"], tmp_path / "kept").added == [record.id]
+    assert records.merge([tmp_path / "telling"], tmp_path / "kept").replaced == [record.id]
+    assert records.merge([tmp_path / "plain"], tmp_path / "kept").same == [record.id]
+    assert records.read(tmp_path / "kept").records[record.id].gate_histogram == telling.gate_histogram
+
+
 def test_merge_refuses_a_folder_without_records(tmp_path):
     with pytest.raises(UserError, match="no records"):
         records.merge([tmp_path / "nothing"], tmp_path / "kept")

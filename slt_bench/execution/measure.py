@@ -8,6 +8,7 @@ import gc
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import torch
 
 from slt_bench import plugins, random_state, records
@@ -19,7 +20,7 @@ from slt_bench.execution.keeper import CheckpointKeeper
 from slt_bench.files import TEMPORARY
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
-from slt_bench.records import LayerDensity
+from slt_bench.records import GATE_BINS, LayerDensity
 from slt_bench.search import OnStep, search, validate
 from slt_bench.ticket import Ticket, read_ticket, write_ticket
 
@@ -74,7 +75,7 @@ def measure(
     clock.lap("search")
     if network.weight_hash() != weight_hash:
         raise ImpureError(f"{job.method} changed the frozen weights")
-    ticket, relaxed = _take_ticket(job, method, network, data, weight_hash)
+    ticket, relaxed, histogram = _take_ticket(job, method, network, data, weight_hash)
     keeper.stopper.check()  # Python swallows what a signal raises while an object is being deleted
     n, sizes = network.n, network.sizes
     layers = _layers(network, ticket)
@@ -96,6 +97,7 @@ def measure(
         "metrics": metrics | relaxed | {"binarisation_gap": gap},
         "flags": flags,
         "layers": layers,
+        "gate_histogram": histogram,
         "seconds": seconds | {"total": sum(seconds[name] for name in clock.laps)},
         "weight_hash": ticket.weight_hash,
         "mask_hash": ticket.mask_hash,
@@ -106,8 +108,8 @@ def measure(
 @torch.no_grad()
 def _take_ticket(
     job: Job, method: Method, network: FrozenNetwork, data: Dataset, weight_hash: str
-) -> tuple[Ticket, dict[str, float]]:
-    """The hard mask with its normalisation statistics, and what the relaxed network can do."""
+) -> tuple[Ticket, dict[str, float], list[int]]:
+    """The hard mask with its normalisation statistics, what the relaxed network can do, and its gates' histogram."""
     method.eval()
     # Measured as for the ticket, so that only the gates differ between relaxed and hard.
     measure_statistics(network, method.effective(), data.train, data.info)
@@ -132,7 +134,13 @@ def _take_ticket(
         weights=None if weights is None else weights.cpu(),
         provenance={"job": job.model_dump(mode="json"), "method_version": method.version},
     )
-    return ticket, relaxed
+    return ticket, relaxed, _histogram(method.gates())
+
+
+def _histogram(gates: torch.Tensor) -> list[int]:
+    """How many gates lie in each of `GATE_BINS` equal parts of [0, 1]."""
+    counts, _ = np.histogram(gates.float().cpu().numpy(), GATE_BINS, (0.0, 1.0))  # counts in whole numbers of any size
+    return [int(count) for count in counts]
 
 
 def _score(ticket: Ticket, data: Dataset, device: torch.device) -> tuple[dict[str, float | None], list[str]]:

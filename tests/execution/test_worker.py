@@ -53,6 +53,8 @@ def test_the_record_tells_everything_about_the_run(make_job, context, tmp_path):
     assert record.settings["sigma"] == 0.5
     assert [row["epoch"] for row in record.curve] == [1.0, 2.0]
     assert record.n == 64 * 300 + 300 * 100 + 100 * 10
+    assert sum(record.gate_histogram) == record.n
+    assert len(record.gate_histogram) == records.GATE_BINS
     kept = sum(layer.density * torch.Size(layer.shape).numel() for layer in record.layers)
     assert kept == pytest.approx(record.n * record.metrics["density"])
     assert {"search", "evaluation", "total"} <= set(record.seconds)
