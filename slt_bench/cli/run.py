@@ -42,6 +42,7 @@ def run(
     """
     from slt_bench.execution.follow import refresh
     from slt_bench.execution.plan import make_plan, make_work, stamps
+    from slt_bench.execution.server import start_server
     from slt_bench.runs import promised
     from slt_bench.states import look
 
@@ -52,6 +53,8 @@ def run(
 
         run_one(job, selection, wish, data_root, rerun, dry_run=dry_run)
         return
+    if wish.executor == "local" and not dry_run:
+        start_server()  # it loads while we prepare
     selected = select(selection)
     refresh(selected.folder)
     before = stamps(selected.jobs, selected.folder)

@@ -11,21 +11,15 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from slt_bench.errors import UserError
+from slt_bench.execution.server import start_server
 from slt_bench.execution.stop import SIGNALS, Stopped, Stopper
 from slt_bench.execution.unit import run_unit
 from slt_bench.execution.work import Work
 
-PRELOAD = (
-    __name__,
-    "slt_bench.cli",  # a process finds it in its main module
-    "torch._dynamo",  # which torch's optimisers load, and sklearn the data set digits
-    "sklearn.datasets",
-)
 BUSY = 75  # exit code: another process is at a job
 
 
@@ -40,22 +34,11 @@ def start(work: Work, log: Path, environment: Mapping[str, str]) -> ForkServerPr
     Raises:
         OSError, EOFError: No process can be started.
     """
-    _start_server()
+    start_server()
     text = work.model_dump_json()
     process = multiprocessing.get_context("forkserver").Process(target=_run, args=(text, str(log), dict(environment)))
     process.start()
     return process
-
-
-def _start_server() -> None:
-    """Have a fork server, which no signal stops: it ends when this process and all that it forked have ended."""
-    resource_tracker.ensure_running()  # its start would let signals through
-    forkserver.set_forkserver_preload(list(PRELOAD))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run(work: str, log: str, environment: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from slt_bench import records
 from slt_bench.attempts import read_attempts
+from slt_bench.claims import is_held
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("survival")]  # one process measures what is undisturbed
 
@@ -100,6 +101,14 @@ def descendants(pid):
     return found[1:]
 
 
+def wait_for_a_job(room, process):
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if any(is_held(folder) for folder in job_folders(room)):
+            return
+        time.sleep(0.02)
+
+
 def test_fifty_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
     chance = random.Random(8)
     kills = 0
@@ -108,6 +117,9 @@ def test_fifty_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
         more = ["--executor", executor, *(["--max-parallel", "2"] if executor == "local" else [])]
         process = start(tmp_path, *LONG, "--checkpoint-seconds", "0.3", *more)
         time.sleep(chance.uniform(0.5, 5.0))
+        if kills % 2:  # half of them while a job runs, on however slow a machine
+            wait_for_a_job(tmp_path, process)
+            time.sleep(chance.uniform(0.0, 1.0))
         victims = [process.pid, *(descendants(process.pid) if chance.random() < 0.5 else [])]
         for pid in victims:
             try:

@@ -186,7 +186,7 @@ def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed,
 
 
 def test_a_second_run_waits_for_what_a_rerun_replaces(sweep):
-    one = sweep(*GRID[:-6], "--sparsities", "0.5", "--seeds", "0", "--epochs", "1")
+    one = sweep(*ONE)
     assert one.run()[0] == 0
     code, output = one.run("--rerun", "all", "--no-wait")
     assert "submitted" in output, output
