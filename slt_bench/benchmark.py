@@ -10,12 +10,13 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from slt_bench import archs, data
 from slt_bench.errors import UserError, unknown
 from slt_bench.inits import Init
 from slt_bench.plugins import Registry, suite_folder
+from slt_bench.published import Claim
 from slt_bench.selection import check_sparsity, parse_seeds
 
 REFERENCES = ("random_mask", "dense")  # the floor and the ceiling, beside every comparison
@@ -99,6 +100,11 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else _tuple(value)
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
 Sparsities = Annotated[tuple[float, ...], BeforeValidator(_tuple), Field(min_length=1)]
 
 
@@ -108,17 +114,11 @@ class Entry(Model):
     method: str | None = Field(None, description="name of the method, where it is not the label")
     settings: dict[str, Any] = Field(default_factory=dict)
     sparsities: Sparsities | None = Field(None, description="in place of the benchmark's")
-
-
-def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else _tuple(value)
+    archs: Names | None = Field(None, description="only on these of the benchmark's")
 
 
 def _seeds(value: Any) -> Any:
     return parse_seeds(value) if isinstance(value, str) else _tuple(value)
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
 
 
 class Benchmark(Model):
@@ -135,6 +135,21 @@ class Benchmark(Model):
     sparsities: Sparsities = (0.5, 0.8, 0.9, 0.95)
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
     budget: Budget = Budget()
+    claims: Annotated[tuple[Claim, ...], BeforeValidator(_tuple)] = Field((), description="that others have published")
+
+    @model_validator(mode="after")
+    def _names_what_it_has(self) -> Self:
+        for claim in self.claims:
+            for label in filter(None, (claim.method, claim.baseline)):
+                if label not in self.methods:
+                    raise ValueError(str(unknown(f"method in a claim of {claim.who}", label, self.methods)))
+            if claim.arch not in self.archs:
+                raise ValueError(str(unknown(f"architecture in a claim of {claim.who}", claim.arch, self.archs)))
+        for label, entry in self.methods.items():
+            for arch in entry.archs or ():
+                if arch not in self.archs:
+                    raise ValueError(str(unknown(f"architecture of '{label}'", arch, self.archs)))
+        return self
 
 
 def benchmark_files() -> dict[str, Path]:
@@ -171,12 +186,14 @@ def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserEr
     if first["type"] == "extra_forbidden":
         known = model.model_fields if len(first["loc"]) == 1 else _fields_at(model, first["loc"][:-1])
         return UserError(f"{what} has a key that it should not: {unknown('key', str(first['loc'][-1]), known)}")
-    value = "" if first["type"] == "missing" else f" It has {first['input']!r}."
-    return UserError(f"{what} is not right at '{where}': {first['msg'].removeprefix('Value error, ')}.{value}")
+    tells = first["type"] == "missing" or isinstance(first["input"], dict)
+    value = "" if tells else f" It has {first['input']!r}."
+    place = f" at '{where}'" if where else ""
+    return UserError(f"{what} is not right{place}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.{value}")
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> Iterable[str]:
-    inner: dict[str, type[BaseModel]] = {"budget": Budget, "methods": Entry}
+    inner: dict[str, type[BaseModel]] = {"budget": Budget, "methods": Entry, "claims": Claim}
     return list(inner.get(str(path[0]), model).model_fields)
 
 
@@ -189,13 +206,16 @@ def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> li
         smoke: Jobs of a few steps on a few images, which show only that everything runs.
 
     Raises:
-        UserError: A name is unknown, a setting is wrong, or two jobs are the same.
+        UserError: A name is unknown, a setting is wrong, two jobs are the same, or there is none.
     """
     entries = {label: _resolve(label, entry, registry) for label, entry in benchmark.methods.items()}
     inits = [str(Init.parse(text)) for text in benchmark.inits]
     grid = check_all(benchmark.sparsities)
     found: dict[str, Job] = {}
     for seed, arch, init, (label, entry) in product(benchmark.seeds, benchmark.archs, inits, entries.items()):
+        only_on = benchmark.methods[label].archs
+        if only_on and arch not in only_on:
+            continue
         usual = (archs.find(arch).dataset,)
         for dataset in benchmark.datasets or usual:
             method, settings, controls = entry
@@ -221,6 +241,8 @@ def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> li
                         f"'{found[job.id].label}' and '{label}' of {benchmark.name} are the same: {job.folder}."
                     )
                 found[job.id] = job
+    if not found:
+        raise UserError(f"No method of {benchmark.name} is meant for {', '.join(benchmark.archs)}.")
     return list(found.values())
 
 

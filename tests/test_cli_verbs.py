@@ -85,7 +85,8 @@ def test_records_alone_are_enough_for_a_report(ran, tmp_path):
     assert ran("merge", "results/tiny", "--into", "kept/tiny")[0] == 0
     code, output = ran("report", "tiny", "--results", "kept", "--out", "drawn")
     assert code == 0
-    assert "report: drawn/tiny/index.html" in output
+    assert "report: drawn/index.html" in output
+    assert "python -m slt_bench report tiny --results kept --out drawn" in (tmp_path / "drawn/index.html").read_text()
     assert len(records.read(tmp_path / "kept" / "tiny").records) == 6
 
 

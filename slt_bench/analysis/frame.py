@@ -4,11 +4,18 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import pandas as pd
 
 from slt_bench.records import Record
+from slt_bench.words import count
 
+EMPTY = (
+    *("id", "label", "method", "method_version", "purity", "arch", "dataset", "init", "rescale", "budget"),
+    *("asked_sparsity", "seed", "status", "n", "machine", "versions"),
+)
+COSTS = ("seconds", "search_seconds", "peak_memory_mb")
 CELL = ["label", "arch", "dataset", "init"]
 METRICS = (
     "test_accuracy",
@@ -58,10 +65,11 @@ def comparable(records: Iterable[Record], stale: Collection[str] = ()) -> Sorted
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """A row a record.
 
-    Columns: id, label, method, purity, arch, dataset, init, rescale, budget, asked_sparsity (NaN where the method
-    decides), seed, status, n, seconds, peak_memory_mb, hardware, and the metrics as fractions in [0, 1]; a metric that
-    was not measured is NaN, and so are all metrics of a record that is not "done". Where records of one label differ in
-    method or settings, their labels tell the settings, so that they are never taken for seeds of one another.
+    Columns: id, label, method, method_version, purity, arch, dataset, init, rescale, budget, asked_sparsity (NaN where
+    the method decides), seed, status, n, seconds (of the whole job), search_seconds, peak_memory_mb, machine (what
+    times may be compared on: hardware, device, threads), versions, and the metrics as fractions in [0, 1]; a metric
+    that was not measured is NaN, and so are all metrics of a record that is not "done". Where records of one label
+    differ in method or settings, their labels tell the settings, so that they are never taken for seeds of one another.
     """
     records = list(records)
     labels = _labels(records)
@@ -75,6 +83,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
                 "id": record.id,
                 "label": labels[record.id],
                 "method": job.method,
+                "method_version": record.method_version,
                 "purity": record.purity,
                 "arch": job.arch,
                 "dataset": job.dataset,
@@ -86,15 +95,58 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
                 "status": record.status,
                 "n": record.n,
                 "seconds": record.seconds.get("total"),
+                "search_seconds": record.seconds.get("search"),
                 "peak_memory_mb": record.peak_memory_mb,
-                "hardware": record.provenance.get("hardware", ""),
+                "machine": _machine(record),
+                "versions": _versions(record),
                 **metrics,
             }
         )
-    columns = list(rows[0]) if rows else [*CELL, "asked_sparsity", "seed", "status", "purity", *METRICS]
+    columns = list(rows[0]) if rows else [*EMPTY, *COSTS, *METRICS]
     table = pd.DataFrame(rows, columns=columns)
-    numbers = ["asked_sparsity", *METRICS, *(name for name in ("seconds", "peak_memory_mb") if name in columns)]
+    numbers = ["asked_sparsity", *METRICS, *(name for name in COSTS if name in columns)]
     return table.astype(dict.fromkeys(numbers, "float64"))
+
+
+def learning(records: Iterable[Record]) -> pd.DataFrame:
+    """A row an epoch of each record: id, epoch, validation_accuracy in [0, 1], and what else its curve holds."""
+    rows = [{"id": record.id} | row for record in records for row in record.curve]
+    return pd.DataFrame(rows, columns=None if rows else ["id", "epoch", "validation_accuracy"])
+
+
+def layers(records: Iterable[Record]) -> pd.DataFrame:
+    """A row a layer of each record: id, layer (its name), place (0 is the first), size, density in [0, 1]."""
+    rows = [
+        {"id": record.id, "layer": layer.name, "place": place, "size": prod(layer.shape), "density": layer.density}
+        for record in records
+        for place, layer in enumerate(record.layers)
+    ]
+    return pd.DataFrame(rows, columns=["id", "layer", "place", "size", "density"])
+
+
+def histograms(records: Iterable[Record]) -> pd.DataFrame:
+    """A row a bin of the gates of each record that has them: id, low and high (edges in [0, 1]), share of all gates."""
+    rows = [
+        {"id": record.id, "low": index / len(counts), "high": (index + 1) / len(counts), "share": number / sum(counts)}
+        for record in records
+        if sum(counts := record.gate_histogram)
+        for index, number in enumerate(counts)
+    ]
+    return pd.DataFrame(rows, columns=["id", "low", "high", "share"])
+
+
+def _machine(record: Record) -> str:
+    made = record.provenance
+    threads = (
+        f", {count(made['threads'], 'thread')}" if made.get("device", "cpu") == "cpu" and "threads" in made else ""
+    )
+    return f"{made.get('hardware') or 'an unknown machine'}{threads}"
+
+
+def _versions(record: Record) -> str:
+    made = record.provenance
+    commit = f" at {made['commit']}" if made.get("commit") else ""
+    return f"slt_bench {made.get('slt_bench', '?')}{commit}, torch {made.get('torch', '?')}"
 
 
 def _labels(records: Sequence[Record]) -> dict[str, str]:

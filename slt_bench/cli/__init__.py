@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from slt_bench.cli import cancel, data, merge, plan, report, run, show, status, ticket
+from slt_bench.cli import cancel, compare, data, merge, plan, report, run, show, status, ticket
 from slt_bench.cli import list as list_
 from slt_bench.errors import UserError
 
@@ -23,6 +23,7 @@ for verb, function in (
     ("show", show.show),
     ("cancel", cancel.cancel),
     ("report", report.report),
+    ("compare", compare.compare),
     ("merge", merge.merge),
 ):
     app.command(verb)(function)

@@ -1,6 +1,7 @@
 """`report`: figures, tables and a page, from records alone."""
 
 import importlib.util
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,32 +10,100 @@ import typer
 from slt_bench.cli.options import Results
 
 if TYPE_CHECKING:
+    from slt_bench.benchmark import Benchmark, Job
     from slt_bench.records import Found
+    from slt_bench.report.build import Source
 
 
 def report(
     names: Annotated[
-        list[str], typer.Argument(help="Benchmarks that have records; of your own: the path of the .toml file.")
-    ],
+        list[str] | None,
+        typer.Argument(help="Benchmarks; of your own: the path of the .toml file [default: all that have records]."),
+    ] = None,
     results: Results = Path("results"),
-    out: Annotated[Path, typer.Option(help="Folder of reports.")] = Path("reports"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of one report of all of them [default: reports/NAME for each].")
+    ] = None,
+    baseline: Annotated[
+        str, typer.Option(help="The label that others are compared with [default: edgepopup, or the first].")
+    ] = "",
 ) -> None:
-    """Draw the report of benchmarks from their records: no torch, no data, also while jobs still run."""
+    """Draw the report of benchmarks from their records: no torch, no data, also while jobs still run.
+
+    **Examples**
+
+    `slt_bench report lenet_mnist`
+
+    `slt_bench report lenet_mnist lenet_fashion --out reports/lenet --baseline edgepopup_global`
+    """
+    from slt_bench import records
+    from slt_bench.cli.show_report import show_report
+    from slt_bench.errors import UserError
+    from slt_bench.jobs import folders
+
+    records.check_writable(out or Path("reports"))
+    chosen = names or list(folders(results))
+    if not chosen:
+        raise UserError(f"There are no records in {results}: `slt_bench run` makes them.")
+    sources = [_source(given, results, baseline) for given in chosen]
+    if out is None:
+        for source in sources:
+            show_report(source, Path("reports") / source.name)
+    else:
+        show_report(_together(sources, _command(chosen, results, baseline, out)), out)
+
+
+def _source(given: str, results: Path, baseline: str) -> "Source":
+    """What the report of one benchmark is drawn from."""
     from slt_bench import records
     from slt_bench.benchmark import Benchmark, Entry, benchmark_files, load
-    from slt_bench.cli.show_report import show_report
     from slt_bench.errors import unknown
+    from slt_bench.jobs import folders
+    from slt_bench.report.build import Source
 
-    records.check_writable(out)
-    there = [path.name for path in results.glob("*") if path.is_dir()]
-    for given in names:
-        name = Path(given).stem if given.endswith(".toml") else given.rstrip("/")
-        if name not in there:
-            raise unknown("benchmark with records", name, there)
-        known = given.endswith(".toml") or name in benchmark_files()
-        benchmark = load(given) if known else Benchmark(name=name, methods={"-": Entry()}, archs=("-",))
-        found = records.read(results / name)
-        show_report(benchmark, found, out / name, _stale(found))
+    name = Path(given).stem if given.endswith(".toml") else given.rstrip("/")
+    there = folders(results)
+    known = given.endswith(".toml") or name in benchmark_files()
+    benchmark = load(given) if known else Benchmark(name=name, methods={"-": Entry()}, archs=("-",))
+    if name not in there and not benchmark.claims:
+        raise unknown("benchmark with records", name, there)
+    folder = results / name
+    found = records.read(folder)
+    return Source(
+        name=name,
+        found=found,
+        title=benchmark.title,
+        about=benchmark.about,
+        claims=benchmark.claims,
+        stale=frozenset(_stale(found)),
+        pending=pending(_jobs(benchmark if known else None, folder, found), folder, found),
+        baseline=baseline,
+        command=_command([given], results, baseline, None),
+    )
+
+
+def pending(jobs: "list[Job]", folder: Path, found: "Found") -> dict[str, str]:
+    """What the jobs without a record wait for, by the name of their folder."""
+    from slt_bench.states import look
+
+    open_ = [job for job in jobs if job.id not in found.records]
+    overview = look(open_, folder, found=found)
+    words = {job.id: (overview.states[job.id], overview.details.get(job.id, "")) for job in open_}
+    return {job.folder: ": ".join(part for part in words[job.id] if part) for job in open_}
+
+
+def _jobs(benchmark: "Benchmark | None", folder: Path, found: "Found") -> "list[Job]":
+    """The jobs that a benchmark stands for, as far as can be told: without torch, those that its folder knows of."""
+    from slt_bench.jobs import known_jobs
+
+    known = known_jobs(folder, found)
+    if benchmark is None or importlib.util.find_spec("torch") is None:
+        return known
+    from slt_bench import plugins
+    from slt_bench.benchmark import jobs
+
+    asked = {job.id: job for job in jobs(benchmark, plugins.load())}
+    return list((asked | {job.id: job for job in known}).values())
 
 
 def _stale(found: "Found") -> set[str]:
@@ -46,3 +115,36 @@ def _stale(found: "Found") -> set[str]:
 
     codes = fingerprints()
     return {record.id for record in found.records.values() if is_stale(record, load, codes)}
+
+
+def _together(sources: "list[Source]", command: str) -> "Source":
+    """Several benchmarks as one."""
+    from dataclasses import replace
+
+    from slt_bench.records import Found
+
+    first = sources[0]
+    found = Found()
+    for source in sources:
+        found.records |= source.found.records
+        found.problems |= source.found.problems
+    return replace(
+        first,
+        name=", ".join(source.name for source in sources),
+        found=found,
+        title=first.title if len(sources) == 1 else ", ".join(source.title or source.name for source in sources),
+        about=" ".join(source.about for source in sources if source.about),
+        claims=tuple(claim for source in sources for claim in source.claims),
+        stale=frozenset().union(*(source.stale for source in sources)),
+        pending={place: state for source in sources for place, state in source.pending.items()},
+        command=command,
+    )
+
+
+def _command(names: list[str], results: Path, baseline: str, out: Path | None) -> str:
+    """The command that draws a report, for its captions."""
+    words = ["python", "-m", "slt_bench", "report", *names]
+    words += ["--results", str(results)] if results != Path("results") else []
+    words += ["--baseline", baseline] if baseline else []
+    words += ["--out", str(out)] if out else []
+    return shlex.join(words)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from slt_bench.benchmark import Job
     from slt_bench.execution.plan import Plan, Wish
     from slt_bench.execution.work import Work
+    from slt_bench.report.build import Source
     from slt_bench.states import Overview
 
 
@@ -163,16 +164,15 @@ def _farewell(plan: "Plan", work: "Work", signum: int) -> str:
 
 def _finish(selected: Selected, reports: Path) -> None:
     """Say how it ended: the table and the report, or what failed; exit 1 where a job did."""
-    from slt_bench.cli.show_report import show_report
     from slt_bench.states import ENDED, OPEN, look
 
     overview = look(selected.jobs, selected.folder)
     if selected.jobs[0].smoke:
         typer.echo("Smoke runs show only that everything works; no report is drawn of them.")
     elif overview.in_state(selected.jobs, *ENDED):
-        chosen = {job.id for job in selected.jobs}
-        stale = {job.id for job in overview.in_state(selected.jobs, "stale")}
-        show_report(selected.benchmark, overview.found.only(chosen), reports / selected.benchmark.name, stale)
+        from slt_bench.cli.show_report import show_report
+
+        show_report(_source(selected, overview), reports / selected.benchmark.name)
     typer.echo(", ".join(f"{count} {state}" for state, count in overview.counts().items()))
     for job in overview.in_state(selected.jobs, "failed", "stopped", "dead"):
         state, words = overview.states[job.id], overview.details.get(job.id, "")
@@ -181,3 +181,21 @@ def _finish(selected: Selected, reports: Path) -> None:
         raise typer.Exit(1)
     if overview.in_state(selected.jobs, *OPEN):
         raise typer.Exit(3)
+
+
+def _source(selected: Selected, overview: "Overview") -> "Source":
+    """What the report of the selected jobs is drawn from."""
+    from slt_bench.cli.report import pending
+    from slt_bench.report.build import Source
+
+    benchmark = selected.benchmark
+    found = overview.found.only({job.id for job in selected.jobs})
+    return Source(
+        name=benchmark.name,
+        found=found,
+        title=benchmark.title,
+        about=benchmark.about,
+        claims=benchmark.claims,
+        stale=frozenset(job.id for job in overview.in_state(selected.jobs, "stale")),
+        pending=pending(selected.jobs, selected.folder, found),
+    )

@@ -1,6 +1,6 @@
 """A report's tables on the terminal, and where its page lies."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -8,26 +8,46 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from slt_bench.benchmark import Benchmark
-from slt_bench.records import Found
-from slt_bench.report.build import build
+from slt_bench.analysis.verdicts import Judged
+from slt_bench.report.build import Source, build
+from slt_bench.report.tables.claims import claims_table
+from slt_bench.report.tables.table import Table as Content
 
 
-def show_report(benchmark: Benchmark, found: Found, out: Path, stale: Collection[str] = ()) -> None:
-    """Draw the report of these records and print its tables, a row a sparsity, so that they fit."""
-    drawn = build(benchmark.name, found, out, benchmark.title, benchmark.about, stale)
+def show_report(source: Source, out: Path) -> None:
+    """Draw a report and print its tables, a row a sparsity, so that they fit."""
+    drawn = build(source, out)
     console = Console()
     for title, content in drawn.tables.items():
-        shown = content.transposed()
-        table = Table(title=f"{escape(title)}: test accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
-        table.add_column(escape(shown.header[0].replace(", ", "\n")), no_wrap=True)
-        for label in shown.header[1:]:
-            table.add_column(escape(label.replace(" (", "\n(")), justify="right")
-        for sparsity, *cells in shown.rows:
-            table.add_row(
-                sparsity.replace("own sparsity", "own"), *(escape(cell.replace(" (n=", "\n(n=")) for cell in cells)
-            )
-        console.print(table)
+        console.print(_accuracies(title, content))
+    if drawn.verdicts:
+        console.print(_claims(drawn.verdicts))
     if drawn.left_out:
         console.print(f"{len(drawn.left_out)} records left out; the page says why.")
     console.print(f"report: {drawn.page}", soft_wrap=True)
+
+
+def _accuracies(title: str, content: Content) -> Table:
+    shown = content.transposed("sparsity" + content.header[0].removeprefix("method (purity)"))
+    table = Table(title=f"{escape(title)}: test accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(escape(shown.header[0].replace(", ", "\n")), no_wrap=True)
+    for label in shown.header[1:]:
+        table.add_column(escape(label.replace(" (", "\n(")), justify="right")
+    for (sparsity, _), *cells in shown.cells():
+        table.add_row(sparsity.replace("own sparsity", "own"), *(_cell(cell, bold=bold) for cell, bold in cells))
+    return table
+
+
+def _claims(verdicts: Sequence[Judged]) -> Table:
+    table = Table(title="Published claims", title_justify="left", box=box.SIMPLE_HEAD)
+    content = claims_table(verdicts)
+    for name in content.header[:-1]:  # the page tells why
+        table.add_column(name)
+    for row in content.rows:
+        table.add_row(*(escape(cell) for cell in row[:-1]))
+    return table
+
+
+def _cell(text: str, *, bold: bool) -> str:
+    shown = escape(text.replace(" (n=", "\n(n="))
+    return f"[bold]{shown}[/bold]" if bold and shown else shown

@@ -1,24 +1,58 @@
-"""A report: figures, tables and one page, from the records of one benchmark."""
+"""A report: figures, tables and one page, from records alone."""
 
-import re
-from collections.abc import Collection
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import pandas as pd
 
-import slt_bench
-from slt_bench.analysis.curves import curves
-from slt_bench.analysis.frame import comparable, frame
-from slt_bench.errors import UserError
+from slt_bench.analysis import frame
+from slt_bench.analysis.verdicts import Judged, judge
+from slt_bench.benchmark import REFERENCES
+from slt_bench.errors import UserError, unknown
 from slt_bench.files import write_text
-from slt_bench.records import Found
-from slt_bench.report import figures
-from slt_bench.report.tables import Table, accuracy_table
+from slt_bench.published import Claim
+from slt_bench.records import Found, Record
+from slt_bench.report.overall import overall_plates
+from slt_bench.report.page import render
+from slt_bench.report.section import NETWORK, Material, Section, draw
+from slt_bench.report.style import looks
+from slt_bench.report.tables.table import Table
 
-NETWORK = ["arch", "dataset", "init", "rescale"]
+BASELINE = "edgepopup"  # that ratios are taken to where nobody names another, and it is there
+FEW = 3  # networks for which it does not pay to start processes
+LONGEST_STEM = 120
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a report is drawn from.
+
+    Attributes:
+        name: Of the report.
+        found: The records, and what could not be read.
+        title: At the top of the page.
+        about: Below the title.
+        claims: That others have published.
+        stale: Ids of records that are stale: left out.
+        pending: What jobs that have no record wait for, by the name of their folder.
+        baseline: The label that ratios are taken to; empty: edgepopup, or else the first.
+        command: What draws it, for the captions.
+    """
+
+    name: str
+    found: Found
+    title: str = ""
+    about: str = ""
+    claims: Sequence[Claim] = ()
+    stale: frozenset[str] = frozenset()
+    pending: Mapping[str, str] = field(default_factory=dict)
+    baseline: str = ""
+    command: str = ""
 
 
 @dataclass
@@ -27,95 +61,98 @@ class Report:
 
     Attributes:
         page: The HTML file.
-        tables: The accuracy table of each architecture and data set, by its title.
+        tables: The accuracy table of each network and budget, by its heading.
+        verdicts: On the claims.
         left_out: Records that are not in it, with the reason.
     """
 
     page: Path
     tables: dict[str, Table] = field(default_factory=dict)
+    verdicts: list[Judged] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def build(name: str, found: Found, out: Path, title: str = "", about: str = "", stale: Collection[str] = ()) -> Report:
-    """Draw the report of a benchmark.
+def build(source: Source, out: Path) -> Report:
+    """Draw a report.
 
     Args:
-        name: The benchmark's.
-        found: Its records, and what could not be read.
+        source: What it is drawn from.
         out: The folder to write to: `index.html`, `figures/`, `tables/`.
-        title: At the top of the page.
-        about: Below the title.
-        stale: Ids of records that are stale: left out.
 
     Raises:
-        UserError: There is no record that can be compared.
+        UserError: There is no record that can be compared, nor a claim; or no record has the baseline's label.
     """
-    usable = comparable(found.records.values(), stale)
-    if not usable.compared:
-        reasons = sorted(set(usable.left_out.values())) or ["there are none"]
-        raise UserError(f"No records of '{name}' can be drawn: {'; '.join(reasons[:3])}.")
-    report = Report(out / "index.html", left_out=usable.left_out | found.problems)
-    table = frame(usable.compared)
-    several = table.groupby(NETWORK)["budget"].transform("nunique") > 1
-    table["stem"] = table[NETWORK].agg("-".join, axis=1) + ("-" + table["budget"]).where(several, "")
-    groups = list(table.groupby([*NETWORK, "budget"], sort=True))
-    sections = [_section(report, key, rows, out) for key, rows in groups]
-    write_text(report.page, _page(name, title, about, len(usable.compared), sections, report.left_out))
+    usable = frame.comparable(source.found.records.values(), source.stale)
+    left_out = usable.left_out | source.found.problems
+    if not usable.compared and not source.claims:
+        reasons = sorted(set(left_out.values())) or ["there are none"]
+        raise UserError(f"No records of '{source.name}' can be drawn: {'; '.join(reasons[:3])}.")
+    table = frame.frame(usable.compared)
+    materials = list(_materials(source, usable.compared, table, out))
+    sections = _draw_all(materials)
+    verdicts = judge(source.claims, table)
+    report = Report(out / "index.html", verdicts=verdicts, left_out=left_out)
+    report.tables = {section.heading: section.accuracy for section in sections}
+    plates = overall_plates(table, verdicts, _baseline(source, table), _command(source), out)
+    summary = (
+        f"{len(usable.compared)} records compared, {len(source.pending)} jobs without one, {len(left_out)} left out."
+    )
+    text = render(source.title or source.name, source.about, summary, plates, sections, source.pending, left_out)
+    write_text(report.page, text)
     return report
 
 
-def _section(report: Report, key: Any, rows: pd.DataFrame, out: Path) -> dict[str, Any]:
-    arch, dataset, init, rescale, budget = key
-    title = f"{arch} on {dataset}"
-    summary = curves(rows)
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"accuracy-{rows['stem'].iloc[0]}")
-    _, svg, _ = figures.save(figures.accuracy_over_sparsity(rows, summary, title), out / "figures", stem)
-    table = accuracy_table(summary)
-    heading = f"{title} ({init} weights, rescale {rescale}; {budget})"
-    report.tables[heading] = table
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    write_text(out / "tables" / f"{stem}.md", table.markdown())
-    write_text(out / "tables" / f"{stem}.tex", table.latex())
-    write_text(out / "tables" / f"{stem}.csv", summary.to_csv(index=False, float_format="%.6g"))
-    return {
-        "title": heading,
-        "svg": _inline(svg.read_text(encoding="utf-8")),
-        "alt": f"Test accuracy over sparsity of each method, {title}; the numbers are in the table below.",
-        "caption": _caption(rows),
-        "table": table.transposed(),
-    }
+def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, out: Path) -> Iterator[Material]:
+    """What each section is made of: one a network and budget."""
+    if table.empty:
+        return
+    several = table.groupby(NETWORK)["budget"].transform("nunique") > 1
+    table = table.assign(stem=table[NETWORK].agg("-".join, axis=1) + ("-" + table["budget"]).where(several, ""))
+    all_looks, baseline = looks(table["label"][~table["method"].isin(REFERENCES)]), _baseline(source, table)
+    keys = table[["id", "label", "method", "asked_sparsity", "sparsity", "seed", "status"]]
+    more = [keys.drop(columns="sparsity"), keys, keys]
+    parts = [frame.learning(records), frame.layers(records), frame.histograms(records)]
+    epochs, layers, bins = (part.merge(key, on="id") for part, key in zip(parts, more, strict=True))
+    for (arch, dataset, init, rescale, budget), rows in table.groupby([*NETWORK, "budget"], sort=True):
+        ids = set(rows["id"])
+        yield Material(
+            title=f"{arch} on {dataset}",
+            heading=f"{arch} on {dataset} ({init} weights, rescale {rescale}; {budget})",
+            stem=_cut(rows["stem"].iloc[0]),
+            table=rows,
+            epochs=epochs[epochs["id"].isin(ids)],
+            layers=layers[layers["id"].isin(ids)],
+            bins=bins[bins["id"].isin(ids)],
+            looks=all_looks,
+            baseline=baseline if (rows["label"] == baseline).any() else "",
+            command=_command(source),
+            out=out,
+        )
 
 
-def _caption(rows: pd.DataFrame) -> str:
-    seeds, budget = rows["seed"].nunique(), rows["budget"].iloc[0]
-    hardware = ", ".join(sorted(set(rows["hardware"])))
-    return (
-        f"Mean test accuracy of the hard masks over up to {seeds} seeds with 95% t intervals; a dot is a seed. "
-        f"{len(rows)} records, {budget} each, run on {hardware}."
-    )
+def _draw_all(materials: Sequence[Material]) -> list[Section]:
+    """The sections, drawn on all cores where there are many."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if len(materials) <= FEW or cores == 1:
+        return [draw(material) for material in materials]
+    with ProcessPoolExecutor(min(cores, len(materials)), mp_context=get_context("spawn")) as pool:
+        return list(pool.map(draw, materials))
 
 
-def _page(
-    name: str,
-    title: str,
-    about: str,
-    compared: int,
-    sections: list[dict[str, Any]],
-    left_out: dict[str, str],
-) -> str:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    template = jinja2.Environment(loader=loader, autoescape=True).get_template("page.html")
-    return template.render(
-        title=title or f"Benchmark {name}",
-        about=about,
-        summary=f"{compared} records compared, {len(left_out)} left out. Sparsity is counted on the mask.",
-        sections=sections,
-        left_out=left_out,
-        command=f"python -m slt_bench report {name}",
-        version=slt_bench.__version__,
-    )
+def _baseline(source: Source, table: pd.DataFrame) -> str:
+    learned = sorted(set(table["label"][~table["method"].isin(REFERENCES)]))
+    if source.baseline and source.baseline not in learned:
+        raise unknown("label to compare with", source.baseline, learned)
+    usual = BASELINE if BASELINE in learned else learned[0] if learned else ""
+    return source.baseline or usual
 
 
-def _inline(svg: str) -> str:
-    """An SVG file as an element of a page."""
-    return svg[svg.index("<svg") :]
+def _command(source: Source) -> str:
+    return source.command or f"python -m slt_bench report {source.name}"
+
+
+def _cut(stem: str) -> str:
+    """A name that a file system takes, still its own."""
+    if len(stem) <= LONGEST_STEM:
+        return stem
+    return f"{stem[:LONGEST_STEM]}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"

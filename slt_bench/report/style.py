@@ -1,6 +1,6 @@
 """One look for every figure: a method keeps its colour and marker everywhere; readable in grey, colour-blind safe."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -14,6 +14,8 @@ _FIXED = {"gates": 0, "edgepopup": 1, "gates_structured": 2, "edgepopup_global":
 DENSE: dict[str, Any] = {"color": "#000000", "linestyle": "--", "linewidth": 1.0}
 RANDOM: dict[str, Any] = {"color": "#777777", "linestyle": ":", "linewidth": 1.2}
 COLUMN_INCHES = 3.5  # the width of a column in most proceedings
+TEXT_INCHES = 7.0  # that of two
+Looks = Mapping[str, tuple[str, str]]  # colour and marker by label
 
 RC: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -28,10 +30,11 @@ RC: dict[str, Any] = {
     "lines.markersize": 4,
     "legend.frameon": False,
     "legend.fontsize": 7,
+    "text.parse_math": False,  # names may hold dollars
     "pdf.fonttype": 42,  # embeds TrueType, as publishers ask
     "svg.fonttype": "none",
     "svg.hashsalt": "slt_bench",  # the same records give the same file
-    "savefig.dpi": 300,
+    "savefig.dpi": 200,
 }
 
 
@@ -42,10 +45,14 @@ def looks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
     free = [index for index in range(len(_LOOKS)) if index not in taken]
     others = [label for label in wanted if label not in _FIXED]
     chosen = {label: _FIXED[label] for label in wanted if label in _FIXED}
-    chosen |= {
-        label: free[position % len(free)] if free else position % len(_LOOKS) for position, label in enumerate(others)
-    }
-    return {label: _LOOKS[index] for label, index in chosen.items()}
+    chosen |= {label: free.pop(0) if free else len(_LOOKS) + number for number, label in enumerate(others)}
+    return {label: _look(index) for label, index in chosen.items()}
+
+
+def _look(index: int) -> tuple[str, str]:
+    """Where there are more labels than looks, colours come again with other markers."""
+    turn, place = divmod(index, len(_LOOKS))
+    return _LOOKS[place][0], _LOOKS[(place + 3 * turn) % len(_LOOKS)][1]
 
 
 def use_style() -> None:

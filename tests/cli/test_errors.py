@@ -251,7 +251,7 @@ def test_verifying_missing_data_is_refused(refused):
         (["list", "everything"], "'everything' is not one of"),
         (["data", "get", "mnist", "--from", "somewhere"], "'somewhere' is not one of"),
         (["merge"], "Missing argument"),
-        (["report"], "Missing argument"),
+        (["compare"], "Missing argument"),
     ],
 )
 def test_what_the_parser_refuses(usage, arguments, told):

@@ -1,27 +1,22 @@
-"""Figures of a report. Each function takes DataFrames and gives a matplotlib figure."""
+"""Accuracy over sparsity, which every paper of the field draws."""
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.files import published
-from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, looks, use_style
+from slt_bench.report.figures.axes import position, short, sparsity_axis
+from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, Looks, use_style
 
-FORMATS = ("pdf", "svg", "png")
 ROOM = 0.02  # of an interval above the best mean that is shown
-UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same records give the same files
 NEAR = 6.0  # points below the best that the upper of two panels shows
 
 
-def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str) -> Figure:
+def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Looks, title: str) -> Figure:
     """Accuracy over sparsity on one architecture and data set: means with 95% intervals, a dot a seed.
 
     Where curves fall far, a second panel below shows all of them, and the first what lies near the best.
@@ -29,6 +24,7 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str
     Args:
         table: Records of that architecture and data set, as from `analysis.frame`.
         curves: Their summary, as from `analysis.curves`.
+        looks: As from `style.looks`.
         title: Above the axes.
     """
     use_style()
@@ -38,14 +34,15 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str
         figure, (upper, lower) = plt.subplots(
             2, 1, figsize=(COLUMN_INCHES, 3.6), layout="constrained", sharex=True, height_ratios=(5, 2)
         )
-        _draw_all(lower, table, curves)
+        _draw_all(lower, table, curves, looks)
         lower.set_ylim(0, 104)
         floor = top - NEAR
     else:
         figure, upper = plt.subplots(figsize=(COLUMN_INCHES, 2.9), layout="constrained")
         lower = upper
         floor = lowest - 0.15 * (top - lowest) - 0.3
-    _draw_all(upper, table, curves.assign(half_width=curves["half_width"].where(100 * curves["mean"] >= floor)))
+    near = curves.assign(half_width=curves["half_width"].where(100 * curves["mean"] >= floor))
+    _draw_all(upper, table, near, looks)
     room = 100 * float((curves["mean"] + curves["half_width"].clip(upper=ROOM).fillna(0)).max()) - top
     upper.set_ylim(max(0.0, floor), min(100.0, top + max(0.1 * (top - floor), room + 0.1)))
     for axes in (upper, lower):
@@ -54,23 +51,13 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, title: str
     if upper.get_legend_handles_labels()[0]:
         upper.legend(loc="lower left")
     figure.supylabel("test accuracy of the hard mask (%)", fontsize="medium")
-    _sparsity_axis(lower, sorted(learned["sparsity"].dropna().unique()))
+    sparsity_axis(lower, sorted(learned["sparsity"].dropna().unique()))
     return figure
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """The figure as PDF, SVG and PNG; the paths, in that order."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.{kind}" for kind in FORMATS]
-    for path in paths:
-        with published(path) as temporary:
-            figure.savefig(temporary, metadata=UNDATED.get(path.suffix))
-    plt.close(figure)
-    return paths
-
-
-def _draw_all(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame) -> None:
-    for label, (colour, marker) in looks(curves[~curves["method"].isin(REFERENCES)]["label"]).items():
+def _draw_all(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame, looks: Looks) -> None:
+    for label in sorted(set(curves[~curves["method"].isin(REFERENCES)]["label"])):
+        colour, marker = looks[label]
         curve = curves[(curves["label"] == label) & (curves["n"] > 0)]
         _draw_curve(axes, label, curve, table[table["label"] == label], colour, marker)
     _draw_dense(axes, curves)
@@ -81,33 +68,33 @@ def _draw_curve(axes: Axes, label: str, curve: pd.DataFrame, seeds: pd.DataFrame
     if curve.empty:
         return
     curve = curve.sort_values("sparsity")
-    x = _position(curve["sparsity"])
+    x = position(curve["sparsity"])
     axes.errorbar(
         x,
         100 * curve["mean"],
         yerr=100 * curve["half_width"].fillna(0),
         color=colour,
         marker=marker,
-        label=label,
+        label=short(label),
         capsize=2,
     )
     done = seeds[seeds["status"] == "done"]
     sns.scatterplot(
-        x=_position(done["sparsity"]), y=100 * done["test_accuracy"], color=colour, marker=marker, s=7, alpha=0.5,
+        x=position(done["sparsity"]), y=100 * done["test_accuracy"], color=colour, marker=marker, s=7, alpha=0.5,
         legend=False, linewidth=0, ax=axes, zorder=3,
     )  # fmt: skip
     partly = curve[curve["lost"] > 0]
     if len(partly):
         axes.plot(
-            _position(partly["sparsity"]), 100 * partly["mean"], linestyle="", marker=marker, markersize=7,
-            markerfacecolor="none", markeredgecolor=colour, label=f"{label}: seeds lost here",
+            position(partly["sparsity"]), 100 * partly["mean"], linestyle="", marker=marker, markersize=7,
+            markerfacecolor="none", markeredgecolor=colour, label=f"{short(label)}: seeds lost here",
         )  # fmt: skip
 
 
 def _draw_dense(axes: Axes, curves: pd.DataFrame) -> None:
     for _, row in curves[(curves["method"] == "dense") & (curves["n"] > 0)].iterrows():
         mean, half = 100 * row["mean"], 100 * row["half_width"]
-        axes.axhline(mean, label=f"{row['label']} ({mean:.1f})", zorder=1, **DENSE)
+        axes.axhline(mean, label=f"{short(row['label'])} ({mean:.1f})", zorder=1, **DENSE)
         if math.isfinite(half):
             axes.axhspan(mean - half, mean + half, color=DENSE["color"], alpha=0.08, linewidth=0)
 
@@ -116,7 +103,12 @@ def _draw_random(axes: Axes, curves: pd.DataFrame) -> None:
     found = curves[(curves["method"] == "random_mask") & (curves["n"] > 0)].sort_values("sparsity")
     for label, rows in found.groupby("label"):
         low, high = 100 * rows["mean"].min(), 100 * rows["mean"].max()
-        axes.plot(_position(rows["sparsity"]), 100 * rows["mean"], label=f"{label} ({low:.0f} to {high:.0f})", **RANDOM)
+        axes.plot(
+            position(rows["sparsity"]),
+            100 * rows["mean"],
+            label=f"{short(str(label))} ({low:.0f} to {high:.0f})",
+            **RANDOM,
+        )
 
 
 def _extent(learned: pd.DataFrame, curves: pd.DataFrame) -> tuple[float, float]:
@@ -125,17 +117,3 @@ def _extent(learned: pd.DataFrame, curves: pd.DataFrame) -> tuple[float, float]:
     top = 100 * float(curves["mean"].max())
     lowest = 100 * float((shown["mean"] - shown["half_width"].fillna(0)).min())
     return (lowest, top) if math.isfinite(lowest) and math.isfinite(top) else (0.0, 100.0)
-
-
-def _position(sparsity: "pd.Series[float] | Sequence[float]") -> np.ndarray:
-    """Where a sparsity lies: evenly in the logarithm of what remains."""
-    return -np.log10(1.0 - np.asarray(sparsity, dtype=float))
-
-
-def _sparsity_axis(axes: Axes, sparsities: Sequence[float]) -> None:
-    shown: list[float] = []
-    for value in (round(number, 3) for number in sparsities):
-        if not shown or _position([value])[0] - _position([shown[-1]])[0] > 0.17:
-            shown.append(value)
-    axes.set_xticks(_position(shown), [f"{value:g}" for value in shown], fontsize="small")
-    axes.set_xlabel("sparsity (log scale of the remaining weights)")

@@ -1,0 +1,139 @@
+"""Two sets of records, cell by cell: what is better, what is worse, and what noise alone would do."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from slt_bench.analysis.statistics import paired_interval
+from slt_bench.errors import UserError
+
+SAME = ["label", "arch", "dataset", "init", "rescale"]
+CELL = [*SAME, "budget", "asked_sparsity"]
+COLUMNS = [*CELL, "first", "second", "difference", "low", "high", "n", "p", "mark"]
+LEVEL = 0.05  # of the whole comparison
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two sets of records differ in.
+
+    Attributes:
+        cells: A row a cell that both have, with the columns of `COLUMNS`: mean test accuracies, the mean difference
+            (second minus first) over the seeds that both have with its 95% interval, all fractions; n seeds; p of the
+            paired t test; mark: "better", "worse", "=" (the interval contains 0), "1 seed", or "lost" where the first
+            is done and the second has no seed that is.
+        only_first, only_second: Cells that only one side has, in words.
+        regressions: Cells that are worse beyond noise, in words.
+    """
+
+    cells: pd.DataFrame
+    only_first: list[str]
+    only_second: list[str]
+    regressions: list[str]
+
+
+def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
+    """Compare the records of two folders, commits or methods.
+
+    A mark is about its cell alone. Among many cells some are marked by chance, so a regression is a cell that is still
+    worse after Holm's correction over all cells (Holm 1979) at 5%, or one that is lost.
+
+    Args:
+        first: As from `analysis.frame`; what was.
+        second: What is now.
+
+    Raises:
+        UserError: One label has other budgets or another version of its method on the two sides.
+    """
+    _check(first, second)
+    sides = [dict(list(table.groupby(CELL, dropna=False))) for table in (first, second)]
+    sides = [{_known(key): rows for key, rows in side.items()} for side in sides]
+    both = [key for key in sides[0] if key in sides[1]]
+    rows = [dict(zip(CELL, key, strict=True)) | _cell(sides[0][key], sides[1][key]) for key in both]
+    cells = pd.DataFrame(rows, columns=COLUMNS).astype({"asked_sparsity": "float64"})
+    adjusted = holm(cells["p"].to_numpy())
+    worse = (cells["mark"] == "lost") | ((adjusted < LEVEL) & (cells["difference"] < 0))
+    return Comparison(
+        cells,
+        only_first=[_words(key) for key in sides[0] if key not in sides[1]],
+        only_second=[_words(key) for key in sides[1] if key not in sides[0]],
+        regressions=[_words(both[index]) for index in np.flatnonzero(worse)],
+    )
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down adjustment of p-values (Holm 1979); NaN stays NaN and is no test.
+
+    Args:
+        p: (n,) in [0, 1].
+
+    Returns:
+        (n,) in [0, 1]: below a level where the test is significant at that level in the whole family.
+    """
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    steps = np.arange(len(order), 0, -1)
+    adjusted = np.full(len(p), math.nan)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * steps))
+    return adjusted
+
+
+def _check(first: pd.DataFrame, second: pd.DataFrame) -> None:
+    for column, name in (("budget", "budget"), ("method_version", "version of the method")):
+        known = [dict(list(table.groupby(SAME)[column])) for table in (first, second)]
+        for key in known[0].keys() & known[1].keys():
+            here, there = (sorted(set(map(str, side[key]))) for side in known)
+            if here != there:
+                label, arch, dataset, *_ = key
+                raise UserError(
+                    f"{label} on {arch} and {dataset} has another {name} on each side: {', '.join(here)}, and "
+                    f"{', '.join(there)}. What differs in it cannot be compared."
+                )
+
+
+def _cell(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, object]:
+    before, after = (rows[rows["status"] == "done"].set_index("seed")["test_accuracy"] for rows in (first, second))
+    interval = paired_interval(after, before)
+    numbers = {
+        "first": before.mean(),
+        "second": after.mean(),
+        "difference": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "n": interval.n,
+    }
+    return numbers | {"p": _p(after, before), "mark": _mark(before, after, interval.low, interval.high)}
+
+
+def _mark(before: "pd.Series[float]", after: "pd.Series[float]", low: float, high: float) -> str:
+    if len(before) and not len(after):
+        return "lost"
+    if math.isnan(low):
+        return "1 seed"
+    if high < 0:
+        return "worse"
+    return "better" if low > 0 else "="
+
+
+def _p(after: "pd.Series[float]", before: "pd.Series[float]") -> float:
+    """Of the two-sided paired t test; where all differences are the same, 1 if they are 0, and else 0."""
+    differences = (after - before).dropna().to_numpy()
+    if len(differences) < 2:
+        return math.nan
+    if np.ptp(differences) <= ROUNDING:
+        return 1.0 if abs(differences[0]) <= ROUNDING else 0.0
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def _known(key: tuple[object, ...]) -> tuple[object, ...]:
+    """A cell's key, equal to itself also where the sparsity is the method's own."""
+    return tuple(None if isinstance(part, float) and math.isnan(part) else part for part in key)
+
+
+def _words(key: tuple[object, ...]) -> str:
+    label, arch, dataset, *_, sparsity = key
+    return f"{label} on {arch} and {dataset}, " + ("own sparsity" if sparsity is None else f"sparsity {sparsity:g}")

@@ -1,0 +1,219 @@
+"""Methods at matched points: how sparse each gets at one accuracy, and how accurate at one sparsity.
+
+Every function takes the records, as from `frame`, of one network (architecture, data set, init, rescale) and budget. A
+curve is what one label gave with one seed, over the counted sparsity. It ends where the seed was lost (collapsed or
+diverged), which has no counted sparsity and stands at the asked one: sparser points of that seed are left out, and
+towards the loss the accuracy falls to 0, so that no line bridges it.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slt_bench.analysis.interpolation import Reach, accuracy_at, sparsity_at
+from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
+from slt_bench.benchmark import REFERENCES, SPARSITY_TOLERANCE
+
+LOST = ("collapsed", "diverged")
+REACHES = [
+    *("label", "method", "purity", "reference", "points", "accuracy", "sparsity", "low", "high", "n", "at_end", "short")
+]
+RATIOS = ["label", "kind", "at", "ratio", "low", "high", "n", "remaining_ratio", "at_end"]
+
+
+def comparable_sparsity(table: pd.DataFrame, points: Sequence[float] = (1.0, 2.0)) -> pd.DataFrame:
+    """The highest sparsity at which each learned label is within some points of a reference accuracy.
+
+    Args:
+        table: Of one network and budget, as from `frame`.
+        points: Percentage points below the reference.
+
+    Returns:
+        A row for each label that is learned, reference and number of points, with the columns of `REACHES`: reference
+        is "dense" (the mean of dense's test accuracy; no rows where it is not there) or "own best" (the best mean over
+        seeds that the label has at any asked sparsity); accuracy the threshold, a fraction; sparsity the mean over the
+        n seeds that reach it, with its 95% t interval, low and high, cut to [0, 1]; at_end that a seed's sparsest
+        point still reaches it, so that the true value may be higher; short how many seeds never reach it.
+    """
+    rows = []
+    for label, group in _learned(table).groupby("label", sort=True):
+        for reference, best in {"dense": _dense(table), "own best": _own_best(group)}.items():
+            if not math.isnan(best):
+                about = {"label": label, "method": group["method"].iloc[0], "purity": group["purity"].iloc[0]}
+                rows += [about | {"reference": reference} | _reached(group, best, point) for point in points]
+    return pd.DataFrame(rows, columns=REACHES)
+
+
+def best_by_sparsity(table: pd.DataFrame) -> dict[float, str]:
+    """The learned label that is better than every other at an asked sparsity, where one is beyond doubt.
+
+    Its mean test accuracy is the best, and its 95% paired interval over seeds lies above 0 against every other learned
+    label measured there, which takes two seeds in common. A label is never best alone, where one of its seeds was
+    lost, or where it keeps more weights than asked by over `SPARSITY_TOLERANCE`; nobody is, where such a label has the
+    best mean.
+
+    Args:
+        table: Of one network and budget, as from `frame`.
+
+    Returns:
+        Label by asked sparsity, with no entry where none is best.
+    """
+    learned = _learned(table)
+    found = {asked: _best(learned[learned["asked_sparsity"] == asked]) for asked in _asked(learned)}
+    return {asked: label for asked, label in found.items() if label is not None}
+
+
+def ratios(table: pd.DataFrame, baseline: str, points: Sequence[float] = (1.0, 2.0)) -> pd.DataFrame:
+    """Each other learned label over a baseline, by seed: accuracies at one sparsity, sparsities at one accuracy.
+
+    Args:
+        table: Of one network and budget, as from `frame`.
+        baseline: The label below the line.
+        points: Percentage points below dense's mean test accuracy, or where it is not there the baseline's own best,
+            which give the thresholds of accuracy.
+
+    Returns:
+        A row for each label and each asked sparsity of the baseline or threshold, with the columns of `RATIOS`: kind
+        is "accuracy at sparsity" or "sparsity at accuracy"; at the asked sparsity or the threshold, a fraction; ratio
+        the mean over the n seeds where both have a value, with its 95% t interval, low and high; remaining_ratio, of
+        the second kind only, the mean ratio of the remaining weights, below 1 where the label keeps fewer; at_end that
+        one of those seeds still reaches the threshold at its sparsest point. Seeds where either is lost, or short of
+        the threshold, are in no ratio: n tells. Empty where the table has no baseline.
+    """
+    base = table[table["label"] == baseline]
+    dense = _dense(table)
+    reference = _own_best(base) if math.isnan(dense) else dense
+    rows = []
+    for label, group in _learned(table).groupby("label", sort=True):
+        if label == baseline or base.empty:
+            continue
+        rows += [{"label": label} | _accuracy_ratio(group, base, sparsity) for sparsity in _asked(base)]
+        if not math.isnan(reference):
+            rows += [{"label": label} | _sparsity_ratio(group, base, reference - point / 100) for point in points]
+    return pd.DataFrame(rows, columns=RATIOS)
+
+
+def _learned(table: pd.DataFrame) -> pd.DataFrame:
+    return table[~table["method"].isin(REFERENCES)]
+
+
+def _asked(rows: pd.DataFrame) -> list[float]:
+    """The sparsities that were asked for, ascending."""
+    return sorted(rows["asked_sparsity"].dropna().unique().tolist())
+
+
+def _dense(table: pd.DataFrame) -> float:
+    """The mean test accuracy of dense over seeds; NaN where it was not measured."""
+    return float(table.loc[(table["method"] == "dense") & (table["status"] == "done"), "test_accuracy"].mean())
+
+
+def _own_best(rows: pd.DataFrame) -> float:
+    """The best mean test accuracy over seeds of one label; NaN where it has none."""
+    done = rows[rows["status"] == "done"]
+    return float(done.groupby("asked_sparsity", dropna=False)["test_accuracy"].mean().max())
+
+
+def _reached(rows: pd.DataFrame, reference: float, points: float) -> dict[str, Any]:
+    """How sparse the seeds of one label get some points below a reference."""
+    accuracy = reference - points / 100
+    found = reaches(rows, accuracy)
+    reached = found[found["sparsity"].notna()]
+    interval = t_interval(reached["sparsity"].tolist())
+    low, high = np.clip([interval.low, interval.high], 0, 1)
+    return {
+        "points": points,
+        "accuracy": accuracy,
+        "sparsity": interval.mean,
+        "low": float(low),
+        "high": float(high),
+        "n": interval.n,
+        "at_end": bool(reached["at_end"].any()),
+        "short": len(found) - len(reached),
+    }
+
+
+def _best(rows: pd.DataFrame) -> str | None:
+    """The best label beyond doubt at one asked sparsity."""
+    accuracies = {str(label): _by_seed(group) for label, group in rows.groupby("label")}
+    measured = {label: values for label, values in accuracies.items() if len(values)}
+    if len(measured) < 2:
+        return None
+    best = max(measured, key=lambda label: float(measured[label].mean()))
+    others = [values for label, values in measured.items() if label != best]
+    doubtless = all(paired_interval(measured[best], other).low > 0 for other in others)
+    return best if doubtless and _sound(rows[rows["label"] == best]) else None
+
+
+def _by_seed(rows: pd.DataFrame) -> "pd.Series[Any]":
+    """The test accuracies of one label at one asked sparsity, by seed."""
+    return rows[rows["status"] == "done"].set_index("seed")["test_accuracy"].dropna()
+
+
+def _sound(rows: pd.DataFrame) -> bool:
+    """Whether no seed of one label was lost at one asked sparsity, and it is as sparse as asked."""
+    short = float((rows["asked_sparsity"] - rows["sparsity"]).mean())
+    return not rows["status"].isin(LOST).any() and short <= SPARSITY_TOLERANCE
+
+
+def _accuracy_ratio(rows: pd.DataFrame, base: pd.DataFrame, sparsity: float) -> dict[str, Any]:
+    interval = paired_ratio(_accuracies(rows, sparsity), _accuracies(base, sparsity))
+    about = {"kind": "accuracy at sparsity", "at": sparsity}
+    return about | _ratio(interval) | {"remaining_ratio": math.nan, "at_end": False}
+
+
+def _accuracies(rows: pd.DataFrame, sparsity: float) -> "pd.Series[Any]":
+    """The accuracies of one label at a sparsity, by seed: as measured where it was asked for, else on its curve."""
+    asked = rows[rows["asked_sparsity"] == sparsity]
+    return accuracies_at(rows, sparsity) if asked.empty else _by_seed(asked)
+
+
+def _sparsity_ratio(rows: pd.DataFrame, base: pd.DataFrame, accuracy: float) -> dict[str, Any]:
+    first, second = reaches(rows, accuracy), reaches(base, accuracy)
+    both = first.dropna().index.intersection(second.dropna().index)
+    about = {"kind": "sparsity at accuracy", "at": accuracy}
+    ends = {
+        "remaining_ratio": paired_ratio(1 - first["sparsity"], 1 - second["sparsity"]).mean,
+        "at_end": bool((first.loc[both, "at_end"] | second.loc[both, "at_end"]).any()),
+    }
+    return about | _ratio(paired_ratio(first["sparsity"], second["sparsity"])) | ends
+
+
+def _ratio(interval: Interval) -> dict[str, Any]:
+    return {"ratio": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+
+
+def accuracies_at(rows: pd.DataFrame, sparsity: float) -> "pd.Series[Any]":
+    """The accuracy of each seed of one label at a sparsity, by seed; NaN where its curve does not go there."""
+    found = {}
+    for seed, curve in _curves(rows):
+        done = curve[~curve["lost"]]
+        found[seed] = accuracy_at(done["sparsity"].tolist(), done["accuracy"].tolist(), sparsity)
+    return pd.Series(found, dtype="float64")
+
+
+def reaches(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
+    """How far each seed of one label holds an accuracy: columns sparsity and at_end, by seed."""
+    found: dict[Any, Reach] = {}
+    for seed, curve in _curves(rows):
+        found[seed] = sparsity_at(curve["sparsity"].tolist(), curve["accuracy"].tolist(), accuracy)
+    values = {"sparsity": [reach.sparsity for reach in found.values()], "at_end": [r.at_end for r in found.values()]}
+    return pd.DataFrame(values, index=list(found)).astype({"sparsity": "float64", "at_end": "bool"})
+
+
+def _curves(rows: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """The curve of each seed of one label, to where it was lost: columns sparsity, accuracy and lost."""
+    kept = rows[rows["status"].isin(("done", *LOST))]
+    lost = kept["status"] != "done"
+    points = pd.DataFrame(
+        {
+            "seed": kept["seed"],
+            "sparsity": kept["sparsity"].where(~lost, kept["asked_sparsity"]),
+            "accuracy": kept["test_accuracy"].where(~lost, 0.0),
+            "lost": lost,
+        }
+    ).sort_values(["seed", "sparsity", "lost"], ascending=[True, True, False])
+    for seed, curve in points.groupby("seed"):
+        yield seed, curve[curve["lost"].shift(fill_value=False).cumsum() == 0]

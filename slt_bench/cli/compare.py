@@ -1,0 +1,133 @@
+"""`compare`: what two sets of records differ in."""
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slt_bench.cli.options import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from slt_bench.analysis.compare import Comparison
+    from slt_bench.records import Found
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A benchmark with records, a folder, or COMMIT:BENCHMARK.")],
+    second: Annotated[str, typer.Argument(help="Likewise: what is held against the first.")],
+    within: Annotated[str, typer.Option("--in", help="A benchmark or folder: compare two of its labels instead.")] = "",
+    results: Results = Path("results"),
+    csv: Annotated[Path | None, typer.Option(help="Write the cells into this file too.")] = None,
+) -> None:
+    """Compare two results folders, commits or methods, cell by cell, paired by seed.
+
+    Exit code 1 where something is worse beyond noise: after Holm's correction over all cells, or lost altogether.
+
+    **Examples**
+
+    `slt_bench compare results/before results/after`
+
+    `slt_bench compare HEAD~5:lenet_mnist lenet_mnist`
+
+    `slt_bench compare edgepopup gates --in lenet_mnist`
+    """
+    from slt_bench.analysis.compare import compare as compare_tables
+    from slt_bench.files import write_text
+
+    if within:
+        shared = f"{second} against {first}"
+        tables = [_of_label(_table(within, results), label, shared) for label in (first, second)]
+    else:
+        tables = [_table(name, results) for name in (first, second)]
+    found = compare_tables(*tables)
+    _show(found, first, second)
+    if csv:
+        write_text(csv, found.cells.to_csv(index=False, float_format="%.6g"))
+    if found.regressions:
+        raise typer.Exit(1)
+
+
+def _table(name: str, results: Path) -> "pd.DataFrame":
+    """The comparable records that a name stands for.
+
+    Raises:
+        UserError: There are none.
+    """
+    from slt_bench.analysis.frame import comparable, frame
+    from slt_bench.errors import UserError
+
+    usable = comparable(_found(name, results).records.values())
+    if not usable.compared:
+        raise UserError(f"There are no records to compare in '{name}'.")
+    return frame(usable.compared)
+
+
+def _found(name: str, results: Path) -> "Found":
+    from slt_bench import records
+    from slt_bench.errors import unknown
+    from slt_bench.jobs import folders
+
+    commit, colon, benchmark = name.partition(":")
+    if colon:
+        return _at_commit(commit, benchmark, results)
+    there = folders(results)
+    folder = there.get(name.rstrip("/")) or Path(name)
+    if not folder.is_dir():
+        raise unknown("benchmark with records", name, there, "A folder, or COMMIT:BENCHMARK, is right too.")
+    return records.read(folder)
+
+
+def _at_commit(commit: str, benchmark: str, results: Path) -> "Found":
+    """The records of a benchmark as git has them at a commit."""
+    from slt_bench.errors import UserError
+    from slt_bench.records import LINES, Found
+
+    place = f"{commit}:./{(results / benchmark / LINES).as_posix()}"
+    done = subprocess.run(["git", "show", place], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"Git has no records at {place}: {done.stderr.strip()}.")
+    found = Found()
+    for number, line in enumerate(done.stdout.splitlines(), start=1):
+        found.add(line, f"{place}:{number}")
+    return found
+
+
+def _of_label(table: "pd.DataFrame", label: str, shared: str) -> "pd.DataFrame":
+    """The records of one label, under a name that both sides share, whatever its method's version is."""
+    from slt_bench.errors import unknown
+
+    if label not in set(table["label"]):
+        raise unknown("label", label, set(table["label"]))
+    return table[table["label"] == label].assign(label=shared, method_version=0)
+
+
+def _show(found: "Comparison", first: str, second: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title="test accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("label", "network", "sparsity", first, second, "difference", "n", ""):
+        table.add_column(escape(name), justify="left" if name in ("label", "network") else "right")
+    for _, row in found.cells.iterrows():
+        sparsity = "own" if row["asked_sparsity"] != row["asked_sparsity"] else f"{row['asked_sparsity']:g}"
+        spread = "" if row["low"] != row["low"] else f" ± {50 * (row['high'] - row['low']):.2f}"
+        network = f"{row['arch']}, {row['dataset']}"
+        means = [f"{100 * row[side]:.2f}" for side in ("first", "second")]
+        table.add_row(
+            escape(row["label"]), escape(network), sparsity, *means,
+            f"{100 * row['difference']:+.2f}{spread}", str(row["n"]), row["mark"],
+        )  # fmt: skip
+    console.print(table)
+    for name, only in ((first, found.only_first), (second, found.only_second)):
+        if only:
+            console.print(f"Only in {name}: {'; '.join(only)}.", markup=False)
+    if found.regressions:
+        console.print(f"Worse beyond noise: {'; '.join(found.regressions)}.", markup=False)
+    else:
+        console.print("Nothing is worse beyond noise.")

@@ -1,0 +1,67 @@
+"""Claims that others have published, as a benchmark's TOML lists them under `[[claims]]`."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Relation = Literal["at least", "about"]
+
+
+class Claim(BaseModel):
+    """A claim of one of three kinds: an accuracy at a sparsity, a loss against dense training, a ratio of sparsities.
+
+    Attributes:
+        who: Whose claim it is.
+        where: The source, as a paper's number or a page.
+        text: In words, what the fields below do not tell.
+        method: The label in the benchmark that it is about.
+        arch, dataset: On what; no data set means that the source does not say, and any that was run counts.
+        sparsity: The share of weights removed, in [0, 1); not for a ratio.
+        accuracy: What is reached there, in (0, 1].
+        loss: Or how many points of accuracy below dense training at most.
+        ratio: Or how many times the sparsity of `baseline`, where both are as accurate as dense training but for
+            `within` points.
+        baseline: The label that a ratio is taken to.
+        within: Points of accuracy.
+        relation: Whether the number is a lower bound, or the thing itself.
+        tolerance: What "about" allows, and beyond what a claim is exceeded: in points of accuracy [default: 1], or as
+            a share of the ratio [default: 0.1].
+        readout: Whether it is about the hard mask, or the relaxed network (its accuracy on the validation split).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    who: str
+    where: str = ""
+    text: str = ""
+    method: str
+    arch: str
+    dataset: str = ""
+    sparsity: float | None = Field(None, ge=0, lt=1)
+    accuracy: float | None = Field(None, gt=0, le=1)
+    loss: float | None = Field(None, ge=0, le=100)
+    ratio: float | None = Field(None, gt=0)
+    baseline: str = ""
+    within: float = Field(1.0, ge=0, le=100)
+    relation: Relation = "at least"
+    tolerance: float | None = Field(None, ge=0)
+    readout: Literal["hard", "relaxed"] = "hard"
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        kinds = [name for name in ("accuracy", "loss", "ratio") if getattr(self, name) is not None]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) or "none of them"
+            raise ValueError(f"a claim has one of accuracy, loss and ratio; this one of '{self.method}' has {found}")
+        if (self.ratio is None) == (self.sparsity is None):
+            raise ValueError("a claim of an accuracy or a loss names its sparsity, and one of a ratio names none")
+        if (self.ratio is None) != (not self.baseline):
+            raise ValueError("a claim of a ratio names its baseline, and no other claim does")
+        return self
+
+    @property
+    def allowance(self) -> float:
+        """The tolerance as a fraction of accuracy, or in the unit of the ratio."""
+        if self.ratio is not None:
+            return self.ratio * (0.1 if self.tolerance is None else self.tolerance)
+        return (1.0 if self.tolerance is None else self.tolerance) / 100

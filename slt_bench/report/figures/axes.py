@@ -1,0 +1,98 @@
+"""What the figures share: the axis of remaining weights, panels, and files."""
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from slt_bench.files import published
+from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES, use_style
+
+FORMATS = ("pdf", "svg", "png")
+UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same records give the same files
+NEAREST = 0.17  # two sparsities that are nearer on the axis share a tick
+LONGEST = 36  # characters of a name that a figure shows
+
+
+def panels(count: int, height: float, *, columns: int = 3, **more: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, as wide as a column, or as the text where there are several side by side.
+
+    Args:
+        count: Of panels, at least 1.
+        height: Of a row of them, in inches.
+        columns: At most so many side by side.
+        more: As of `matplotlib.pyplot.subplots`.
+    """
+    use_style()
+    wide = min(count, columns)
+    rows = -(-count // wide)
+    width = COLUMN_INCHES if wide == 1 else TEXT_INCHES
+    figure, grid = plt.subplots(rows, wide, figsize=(width, rows * height), squeeze=False, layout="constrained", **more)
+    axes = list(grid.flat)
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    return figure, axes[:count]
+
+
+def position(sparsity: "pd.Series[float] | Sequence[float]") -> np.ndarray:
+    """Where a sparsity lies on the axis: evenly in the logarithm of what remains."""
+    return -np.log10(np.maximum(1.0 - np.asarray(sparsity, dtype=float), 1e-9))
+
+
+def sparsity_axis(
+    axes: Axes, sparsities: Sequence[float], label: str = "sparsity (log scale of remaining weights)"
+) -> None:
+    """Ticks at the sparsities that were measured, as far as there is room for them."""
+    shown: list[float] = []
+    for value in (round(number, 3) for number in sorted(sparsities)):
+        if not shown or position([value])[0] - position([shown[-1]])[0] > NEAREST:
+            shown.append(value)
+    axes.set_xticks(position(shown), [f"{value:g}" for value in shown], fontsize="small")
+    axes.set_xlabel(label)
+
+
+def short(name: str) -> str:
+    """A name as a figure shows it: not endless, and not one that matplotlib takes for hidden."""
+    cut = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+    return f"\u200b{cut}" if cut.startswith("_") else cut
+
+
+def spread(values: Sequence[Any], count: int) -> list[Any]:
+    """At most so many of these values: the first, the last, and evenly spaced ones between."""
+    if len(values) <= count:
+        return list(values)
+    return [values[round(index * (len(values) - 1) / (count - 1))] for index in range(count)]
+
+
+def by_label(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each label, in alphabetical order."""
+    for label, rows in table.groupby("label", sort=True):
+        yield str(label), rows
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """The figure as PDF, SVG and PNG; the paths, in that order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for kind in FORMATS]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")  # a name may hold any sign
+        for path in paths:
+            with published(path) as temporary:
+                figure.savefig(temporary, metadata=UNDATED.get(path.suffix))
+            figure.set_layout_engine("none")  # laid out once for all formats
+    plt.close(figure)
+    return paths
+
+
+def inline(svg: str) -> str:
+    """An SVG file as an element of a page, without the names of groups, which would stand on the page many times."""
+    element = svg[svg.index("<svg") :]
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', element))
+    return re.sub(r' id="([^"]*)"', lambda found: found.group(0) if found.group(1) in used else "", element)

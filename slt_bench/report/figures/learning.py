@@ -1,0 +1,41 @@
+"""Learning curves: how accurate the relaxed network is after each epoch."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from slt_bench.benchmark import REFERENCES
+from slt_bench.report.figures.axes import by_label, panels, short, spread
+from slt_bench.report.style import DENSE, Looks
+
+MANY = 3  # sparsities that are shown
+
+
+def learning_curves(epochs: pd.DataFrame, looks: Looks) -> Figure:
+    """A panel for some of the sparsities: means over seeds, a band from the lowest to the highest seed.
+
+    Args:
+        epochs: Rows of epochs with the columns label, method, asked_sparsity, seed, epoch, validation_accuracy.
+        looks: As from `style.looks`.
+    """
+    sparsities = spread(sorted(epochs["asked_sparsity"].dropna().unique()), MANY) or [None]
+    figure, axes = panels(len(sparsities), 2.2, columns=3)
+    everywhere = epochs[epochs["asked_sparsity"].isna()]
+    for panel, sparsity in zip(axes, sparsities, strict=True):
+        for label, rows in by_label(pd.concat([epochs[epochs["asked_sparsity"] == sparsity], everywhere])):
+            _draw(panel, label, rows, looks)
+        panel.set_title("own sparsity" if sparsity is None else f"sparsity {sparsity:g}")
+        panel.set_xlabel("epoch")
+    axes[0].set_ylabel("validation accuracy,\nrelaxed (%)")
+    axes[-1].legend(loc="lower right")
+    return figure
+
+
+def _draw(panel: Axes, label: str, rows: pd.DataFrame, looks: Looks) -> None:
+    over = 100 * rows.groupby("epoch")["validation_accuracy"].agg(["mean", "min", "max"])
+    if rows["method"].iloc[0] in REFERENCES:
+        panel.plot(over.index, over["mean"], label=short(label), **DENSE)
+        return
+    colour, _ = looks[label]
+    panel.plot(over.index, over["mean"], color=colour, label=short(label))
+    panel.fill_between(over.index, over["min"], over["max"], color=colour, alpha=0.15, linewidth=0)

@@ -1,0 +1,39 @@
+"""Sanity checks: a ticket beside its own mask shuffled, and beside other weights under its mask."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from slt_bench.report.figures.axes import by_label, panels, position, short, sparsity_axis
+from slt_bench.report.style import Looks
+
+KINDS = {
+    "validation_accuracy": ("ticket", "-", None),
+    "shuffled_accuracy": ("mask shuffled within layers", "--", "#777777"),
+    "redrawn_accuracy": ("weights redrawn", ":", "#000000"),
+}
+
+
+def sanity_checks(table: pd.DataFrame, looks: Looks) -> Figure:
+    """A panel a method, over sparsity: what is left of its accuracy where mask or weights are not its own.
+
+    Args:
+        table: Records as from `analysis.frame` that have both checks.
+        looks: As from `style.looks`.
+    """
+    found = list(by_label(table))
+    figure, axes = panels(len(found), 2.0, columns=3, sharey=True)
+    for panel, (label, rows) in zip(axes, found, strict=True):
+        colour, marker = looks[label]
+        at = rows["asked_sparsity"].fillna(rows["sparsity"].round(2))
+        means = rows.assign(at=at).groupby("at")[list(KINDS)].mean()
+        for column, (name, dashes, own) in KINDS.items():
+            panel.plot(
+                position(list(means.index)), 100 * means[column], linestyle=dashes, label=name, color=own or colour,
+                marker=marker if own is None else "",
+            )  # fmt: skip
+        panel.set_ylim(0, 104)
+        panel.set_title(short(label))
+        sparsity_axis(panel, [float(value) for value in means.index], "sparsity")
+    axes[0].set_ylabel("validation accuracy (%)")
+    axes[-1].legend(loc="center left")
+    return figure

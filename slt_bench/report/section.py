@@ -1,0 +1,288 @@
+"""A section of a report: the figures and tables of one network under one budget, as plain data."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from slt_bench.analysis.curves import curves
+from slt_bench.analysis.matched import best_by_sparsity, comparable_sparsity, ratios
+from slt_bench.benchmark import REFERENCES
+from slt_bench.files import write_text
+from slt_bench.report.figures.accuracy import accuracy_over_sparsity
+from slt_bench.report.figures.axes import inline, save
+from slt_bench.report.figures.comparable import highest_sparsity
+from slt_bench.report.figures.cost import accuracy_over_cost
+from slt_bench.report.figures.densities import layer_densities
+from slt_bench.report.figures.gates import binarisation, gate_histograms
+from slt_bench.report.figures.learning import learning_curves
+from slt_bench.report.figures.sanity import sanity_checks
+from slt_bench.report.style import Looks
+from slt_bench.report.tables.accuracy import accuracy_table
+from slt_bench.report.tables.comparable import comparable_table, ratio_table
+from slt_bench.report.tables.cost import cost_table
+from slt_bench.report.tables.table import Table
+
+NETWORK = ["arch", "dataset", "init", "rescale"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a section is made of.
+
+    Attributes:
+        title: Of the network, as in "lenet300 on mnist".
+        heading: The title with what else tells the network and budget from others.
+        stem: Part of its files' names.
+        table: Its records, as from `analysis.frame`.
+        epochs, layers, bins: As from `analysis.frame`'s learning, layers and histograms, with the columns of `table`.
+        looks: Of the labels in the whole report.
+        baseline: The label that ratios are taken to; empty where there is none.
+        command: What draws the report.
+        out: The report's folder.
+    """
+
+    title: str
+    heading: str
+    stem: str
+    table: pd.DataFrame
+    epochs: pd.DataFrame
+    layers: pd.DataFrame
+    bins: pd.DataFrame
+    looks: Looks
+    baseline: str
+    command: str
+    out: Path
+
+    @property
+    def learned(self) -> pd.DataFrame:
+        """The records of methods that search for a mask, as far as they are "done"."""
+        return self.table[~self.table["method"].isin(REFERENCES) & (self.table["status"] == "done")]
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure or a table on the page.
+
+    Attributes:
+        title: Above it.
+        caption: Below it.
+        source: What it was made of, and how; below the caption.
+        svg, alt: Of a figure.
+        inches: How wide it is.
+        table: Of a table.
+        files: Where it lies beside the page, by format.
+    """
+
+    title: str
+    caption: str
+    source: str = ""
+    svg: str = ""
+    alt: str = ""
+    inches: float = 0.0
+    table: Table | None = None
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one network.
+
+    Attributes:
+        heading: Above it.
+        plates: Its figures and tables.
+        accuracy: The table of accuracies, which the terminal shows too.
+    """
+
+    heading: str
+    plates: list[Plate]
+    accuracy: Table
+
+
+def draw(material: Material) -> Section:
+    """Write the figures and tables of one network into the report's folder."""
+    summary = curves(material.table)
+    accuracy = accuracy_table(summary, best_by_sparsity(material.table))
+    plates = [
+        _accuracy_figure(material, summary),
+        _table(
+            material,
+            "accuracy",
+            "Accuracy at matched sparsity",
+            "Mean test accuracy (%) of the hard masks with 95% t intervals over seeds. Bold: better than every other "
+            "method, by a paired 95% interval over seeds that excludes 0.",
+            accuracy.transposed("sparsity" + accuracy.header[0].removeprefix("method (purity)")),
+            summary,
+            written=accuracy,
+        ),
+        *_others(material),
+    ]
+    return Section(material.heading, plates, accuracy)
+
+
+def _others(material: Material) -> Iterator[Plate]:
+    """Everything that the records allow beyond accuracy over sparsity."""
+    table, learned, looks = material.table, material.learned, material.looks
+    reach = comparable_sparsity(table)
+    if len(reach):
+        sparsities = [float(value) for value in learned["sparsity"].round(3).unique()]
+        yield _figure(
+            material, "comparable", "Highest sparsity at comparable accuracy",
+            lambda: highest_sparsity(reach, looks, sparsities),
+            "How sparse each method gets before its accuracy falls below that of dense training, or its own best, "
+            "by more than 1 or 2 points: the last crossing of each seed's curve, interpolated between measured "
+            "sparsities, never beyond them; mean and 95% interval over seeds. ≥: a seed is that accurate at its "
+            "sparsest point still.",
+            reach["label"],
+        )  # fmt: skip
+        yield _table(
+            material, "comparable", "Sparsity at matched accuracy",
+            "The highest sparsity within 1 and 2 points of the mean of dense training, and of the method's own best.",
+            comparable_table(reach), reach,
+        )  # fmt: skip
+    compared = ratios(table, material.baseline) if material.baseline else pd.DataFrame()
+    if len(compared):
+        yield _table(
+            material, "ratios", f"Compared with {material.baseline}",
+            "Ratios over the seeds that both have, with 95% intervals. Below 1, the ratio of remaining weights says "
+            "that the method keeps fewer.",
+            ratio_table(compared, material.baseline), compared,
+        )  # fmt: skip
+    densities = material.layers[material.layers["id"].isin(learned["id"])]
+    if len(densities):
+        yield _figure(
+            material, "layers", "Layer densities", lambda: layer_densities(densities),
+            "The share of weights that the mask keeps in each layer, the first layer at the top; means over seeds.",
+            densities["label"],
+        )  # fmt: skip
+    relaxed = learned.dropna(subset=["binarisation_gap", "fractional"])
+    if len(relaxed):
+        yield _figure(
+            material, "gap", "Relaxed against hard", lambda: binarisation(relaxed, looks),
+            "Validation accuracy of the relaxed network minus that of its hard mask, and the share of gates that are "
+            "neither 0 nor 1 at the end of the search; means over seeds.",
+            relaxed["label"],
+        )  # fmt: skip
+    bins = material.bins[material.bins["id"].isin(learned["id"])]
+    if len(bins):
+        yield _figure(
+            material, "gates", "Where the gates end", lambda: gate_histograms(bins),
+            "Histograms of the relaxed network's gates at the end of the search, in bins of 0.05; means over seeds.",
+            bins["label"],
+        )  # fmt: skip
+    epochs = material.epochs[material.epochs["method"] != "random_mask"]
+    if len(epochs):
+        yield _figure(
+            material, "learning", "Learning curves", lambda: learning_curves(epochs, looks),
+            "Validation accuracy of the relaxed network after each epoch, mean over seeds; the band goes from the "
+            "lowest seed to the highest.",
+            epochs["label"],
+        )  # fmt: skip
+    checked = learned.dropna(subset=["shuffled_accuracy", "redrawn_accuracy", "validation_accuracy"])
+    if len(checked):
+        yield _figure(
+            material, "sanity", "Sanity checks", lambda: sanity_checks(checked, looks),
+            "Validation accuracy of the tickets, of the same masks shuffled within their layers, and of other weights "
+            "under the same masks. A ticket counts where both fall to chance.",
+            checked["label"],
+        )  # fmt: skip
+    yield from _costs(material)
+
+
+def _costs(material: Material) -> Iterator[Plate]:
+    done = material.table.dropna(subset=["test_accuracy", "search_seconds", "peak_memory_mb"])
+    for number, (machine, rows) in enumerate(done.groupby("machine", sort=True), start=1):
+        yield _figure(
+            material, f"cost-{number}", f"Accuracy against cost on {machine}",
+            partial(accuracy_over_cost, rows, material.looks),
+            "Test accuracy over the seconds of the search, and over the job's peak memory; a dot a record, darker "
+            f"where the mask is sparser. Only records made on {machine}.",
+            rows["label"], rows,
+        )  # fmt: skip
+    yield _table(
+        material, "cost", "Cost",
+        "Medians of the search's time and of the whole job's, and the highest peak memory. Each machine has columns "
+        "of its own. Jobs that shared a machine slowed each other down.",
+        cost_table(material.table), material.table[["label", "machine", "seconds", "search_seconds", "peak_memory_mb"]],
+    )  # fmt: skip
+
+
+def _accuracy_figure(material: Material, summary: pd.DataFrame) -> Plate:
+    seeds, budget = material.table["seed"].nunique(), material.table["budget"].iloc[0]
+    return _figure(
+        material, "accuracy", "Accuracy over sparsity",
+        lambda: accuracy_over_sparsity(material.table, summary, material.looks, material.title),
+        f"Mean test accuracy of the hard masks over up to {seeds} seeds with 95% t intervals; a dot is a seed. Every "
+        f"method had {budget}.",
+        material.table["label"],
+    )  # fmt: skip
+
+
+def _figure(
+    material: Material,
+    kind: str,
+    title: str,
+    make: Callable[[], Figure],
+    caption: str,
+    labels: "pd.Series[str]",
+    rows: pd.DataFrame | None = None,
+) -> Plate:
+    stem = _stem(kind, material)
+    figure = make()
+    paths = save(figure, material.out / "figures", stem)
+    svg = next(path for path in paths if path.suffix == ".svg")
+    return Plate(
+        title,
+        caption,
+        source(material.table if rows is None else rows, material.command),
+        svg=inline(svg.read_text(encoding="utf-8")),
+        alt=f"{title} on {material.title}, of {', '.join(sorted(set(labels)))}. {caption}",
+        inches=float(figure.get_figwidth()),
+        files={path.suffix[1:]: f"figures/{path.name}" for path in paths},
+    )
+
+
+def _table(
+    material: Material,
+    kind: str,
+    title: str,
+    caption: str,
+    table: Table,
+    numbers: pd.DataFrame,
+    written: Table | None = None,
+) -> Plate:
+    """A table on the page and in files; `written` where the files hold it in another shape."""
+    files = write_table(material.out, _stem(kind, material), written or table, numbers)
+    return Plate(title, caption, source(material.table, material.command), table=table, files=files)
+
+
+def write_table(out: Path, stem: str, table: Table, numbers: pd.DataFrame) -> dict[str, str]:
+    """A table as Markdown and LaTeX, and its numbers as CSV; where they lie in the report's folder, by format."""
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    texts = {
+        "md": table.markdown(),
+        "tex": table.latex(),
+        "csv": numbers.to_csv(index=False, float_format="%.6g"),
+    }
+    for kind, text in texts.items():
+        write_text(out / "tables" / f"{stem}.{kind}", text)
+    return {kind: f"tables/{stem}.{kind}" for kind in texts}
+
+
+def source(table: pd.DataFrame, command: str) -> str:
+    """What a figure or table was made of: the command, the number of records, versions, machines."""
+    versions, machines = (_listed(table[column]) for column in ("versions", "machine"))
+    return f"{command} · {len(table)} records · {versions} · {machines}"
+
+
+def _listed(values: "pd.Series[str]", most: int = 3) -> str:
+    found = sorted(set(values))
+    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
+
+
+def _stem(kind: str, material: Material) -> str:
+    return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', material.stem)}"

@@ -1,0 +1,67 @@
+"""Published claims beside what was measured."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from slt_bench.analysis.statistics import Interval
+from slt_bench.analysis.verdicts import Judged
+from slt_bench.published import Claim
+from slt_bench.report.tables.table import Table, percent
+
+
+def claims_table(verdicts: Sequence[Judged]) -> Table:
+    """A row a claim: who says what, what was measured, the verdict, and why.
+
+    Args:
+        verdicts: As from `analysis.verdicts.judge`.
+    """
+    rows = [
+        [f"{one.claim.who}: {_subject(one.claim)}", _claimed(one.claim), _measured(one), one.verdict, one.reason]
+        for one in verdicts
+    ]
+    return Table(["claim", "claimed", "measured", "verdict", "why"], rows, of_words=True)
+
+
+def claims_frame(verdicts: Sequence[Judged]) -> pd.DataFrame:
+    """The same as numbers: a row a claim, with the claim's own fields, the measured interval and the verdict."""
+    rows = []
+    for one in verdicts:
+        interval = one.measured or Interval(math.nan, math.nan, math.nan, 0)
+        measured = {"measured": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+        rows.append(one.claim.model_dump(mode="json") | measured | {"verdict": one.verdict, "reason": one.reason})
+    return pd.DataFrame(rows)
+
+
+def _subject(claim: Claim) -> str:
+    where = f"{claim.arch} on {claim.dataset}" if claim.dataset else claim.arch
+    against = f" against {claim.baseline}" if claim.baseline else ""
+    return f"{claim.method}{against}, {where}" + (f" ({claim.where})" if claim.where else "")
+
+
+def _claimed(claim: Claim) -> str:
+    at = f" at sparsity {claim.sparsity:g}" if claim.sparsity is not None else ""
+    if claim.accuracy is not None:
+        return f"{claim.relation} {100 * claim.accuracy:g}%{at}"
+    if claim.loss is not None:
+        return f"at most {_points(claim.loss)} below dense{at}"
+    return f"{claim.relation} {claim.ratio:g} times the sparsity, within {_points(claim.within)} of dense"
+
+
+def _points(number: float) -> str:
+    return f"{number:g} point" + ("" if number == 1 else "s")
+
+
+def _measured(one: Judged) -> str:
+    interval = one.measured
+    if interval is None or not math.isfinite(interval.mean):
+        return "-"
+    seeds = f" (n={interval.n})"
+    if one.claim.accuracy is not None:
+        return f"{percent(interval.mean, interval.half_width)}%{seeds}"
+    if one.claim.loss is not None:
+        return f"{percent(interval.mean, interval.half_width)} points below{seeds}"
+    return (
+        f"{interval.mean:.2f}" + (f" ± {interval.half_width:.2f}" if math.isfinite(interval.half_width) else "") + seeds
+    )

@@ -1,0 +1,91 @@
+"""Two sets of records, cell by cell."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from tables import table
+
+from slt_bench.analysis.compare import compare, holm
+from slt_bench.errors import UserError
+
+seeds = st.lists(st.floats(0.1, 0.9).map(lambda value: round(value, 4)), min_size=2, max_size=6)
+
+
+def test_differences_are_paired_by_seed():
+    before = table({"gates": {0.5: [0.90, 0.80, 0.70]}})
+    after = table({"gates": {0.5: [0.91, 0.82, 0.71]}})
+    row = compare(before, after).cells.iloc[0]
+    assert row["difference"] == pytest.approx(0.04 / 3)
+    assert row["p"] == pytest.approx(stats.ttest_rel([0.91, 0.82, 0.71], [0.90, 0.80, 0.70]).pvalue)
+    assert (row["n"], row["mark"]) == (3, "=")
+
+
+def test_marks():
+    before = {"up": [0.5, 0.6, 0.7], "down": [0.5, 0.6, 0.7], "one": [0.5], "lost": [0.5, 0.5], "even": [0.5, 0.6]}
+    after = {"up": [0.6, 0.7, 0.8], "down": [0.4, 0.5, 0.6], "one": [0.9], "lost": [None, None], "even": [0.5, 0.6]}
+    first, second = (table({name: {0.5: values} for name, values in side.items()}) for side in (before, after))
+    found = compare(first, second)
+    marks = dict(zip(found.cells["label"], found.cells["mark"], strict=True))
+    assert marks == {"up": "better", "down": "worse", "one": "1 seed", "lost": "lost", "even": "="}
+    assert sorted(found.regressions) == [
+        "down on lenet300 and digits, sparsity 0.5",
+        "lost on lenet300 and digits, sparsity 0.5",
+    ]
+
+
+def test_cells_of_one_side_are_told_and_own_sparsities_are_a_cell():
+    first = table({"gates": {0.5: [0.5, 0.5]}, "dense": {0.0: [0.9, 0.9]}})
+    second = table({"gates": {0.9: [0.5, 0.5]}, "dense": {0.0: [0.9, 0.9]}})
+    found = compare(first, second)
+    assert list(found.cells["label"]) == ["dense"]
+    assert found.only_first == ["gates on lenet300 and digits, sparsity 0.5"]
+    assert found.only_second == ["gates on lenet300 and digits, sparsity 0.9"]
+
+
+@pytest.mark.parametrize(("changes", "told"), [({"budget": "9 epochs"}, "budget"), ({"method_version": 2}, "version")])
+def test_what_cannot_be_compared_is_refused(changes, told):
+    records = {"gates": {0.5: [0.5, 0.5]}}
+    with pytest.raises(UserError, match=f"gates on lenet300 and digits has another {told}"):
+        compare(table(records), table(records, **changes))
+
+
+def test_among_many_cells_chance_is_no_regression():
+    """At 5% a cell, about 10 of 200 cells without any difference are marked; none is a regression."""
+    draw = np.random.default_rng(0)
+    curves = [{f"m{cell}": {0.5: draw.normal(0.5, 0.01, 4).tolist()} for cell in range(200)} for _ in range(2)]
+    found = compare(*map(table, curves))
+    assert 2 <= (found.cells["mark"] != "=").sum() <= 20
+    assert found.regressions == []
+
+
+@given(seeds)
+def test_nothing_regresses_against_itself(accuracies):
+    records = table({"gates": {0.5: accuracies}})
+    found = compare(records, records)
+    assert list(found.cells["mark"]) == ["="]
+    assert found.regressions == []
+
+
+@given(seeds, seeds)
+def test_the_other_way_round_is_the_mirror_image(before, after):
+    first, second = (table({"gates": {0.5: side}}) for side in (before, after))
+    there, back = compare(first, second).cells.iloc[0], compare(second, first).cells.iloc[0]
+    assert there["difference"] == pytest.approx(-back["difference"], abs=1e-12)
+    mirror = {"better": "worse", "worse": "better"}
+    assert back["mark"] == mirror.get(there["mark"], there["mark"])
+
+
+@given(st.lists(st.one_of(st.floats(0, 1), st.just(math.nan)), max_size=8))
+def test_holm_is_as_its_definition_has_it(p):
+    values = np.array(p, dtype=float)
+    found = holm(values)
+    tested = sorted((value, index) for index, value in enumerate(p) if not math.isnan(value))
+    worst = 0.0
+    for rank, (value, index) in enumerate(tested):
+        worst = max(worst, min(1.0, (len(tested) - rank) * value))
+        assert found[index] == pytest.approx(worst)
+    assert all(math.isnan(found[index]) for index, value in enumerate(p) if math.isnan(value))

@@ -1,0 +1,137 @@
+"""Verdicts on published claims."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tables import table
+
+from slt_bench.analysis.verdicts import judge
+from slt_bench.published import Claim
+
+GATES = {"gates": {0.5: [0.96, 0.97, 0.98], 0.9: [0.95, 0.96, 0.97], 0.99: [0.5, 0.5, 0.5]}}
+DENSE = {"dense": {0.0: [0.98, 0.98, 0.98]}}
+
+
+def claim(**values):
+    return Claim(**({"who": "A", "method": "gates", "arch": "lenet300", "dataset": "digits"} | values))
+
+
+def verdict(records, **values):
+    (judged,) = judge([claim(**values)], records)
+    return judged.verdict, judged.reason, judged.measured
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "relation", "expected"),
+    [
+        (0.97, "at least", "held"),
+        (0.99, "at least", "held"),  # 97.0 +- 2.5: its interval reaches 99.5
+        (0.996, "at least", "not held"),
+        (0.94, "at least", "held"),  # exceeded from 93.5 on: low end 94.5 minus a point
+        (0.93, "at least", "exceeded"),
+        (1.0, "about", "held"),  # a point of tolerance
+        (0.93, "about", "exceeded"),
+    ],
+)
+def test_an_accuracy_is_judged_by_its_whole_interval(accuracy, relation, expected):
+    found, _, measured = verdict(table(GATES), sparsity=0.5, accuracy=accuracy, relation=relation)
+    assert found == expected
+    assert measured.mean == pytest.approx(0.97)
+    assert (measured.low, measured.high) == pytest.approx((0.945158, 0.994842), abs=1e-5)
+
+
+def test_a_mean_that_falls_short_is_told_though_the_claim_is_held():
+    assert "falls short" in verdict(table(GATES), sparsity=0.5, accuracy=0.98)[1]
+    assert verdict(table(GATES), sparsity=0.5, accuracy=0.96)[1] == ""
+
+
+def test_between_measured_sparsities_curves_are_interpolated_and_beyond_them_nothing_is_said():
+    between = verdict(table(GATES), sparsity=0.8, accuracy=0.9)[2]
+    assert 0.96 < between.mean < 0.97
+    found, reason, measured = verdict(table(GATES), sparsity=0.3, accuracy=0.9)
+    assert (found, measured) == ("not measured", None)
+    assert reason == "sparsity 0.3 lies outside of what was measured: 0.5 to 0.99"
+
+
+def test_a_curve_ends_where_its_seed_was_lost():
+    lost = {"gates": {0.5: [0.9, 0.9], 0.9: [None, 0.9], 0.99: [0.9, 0.9]}}
+    found, reason, _ = verdict(table(lost), sparsity=0.95, accuracy=0.5)
+    assert (found, reason) == ("not measured", "1 seeds of gates are there, and a verdict takes 2")
+
+
+def test_the_relaxed_readout_has_its_own_accuracy():
+    assert verdict(table(GATES), sparsity=0.99, accuracy=0.55)[0] == "not held"
+    assert verdict(table(GATES), sparsity=0.99, accuracy=0.55, readout="relaxed")[0] == "held"
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(0.5, "held"), (0.1, "held"), (5.0, "exceeded")])
+def test_a_loss_is_paired_with_dense_training(loss, expected):
+    together = {"gates": {0.5: [0.96, 0.972, 0.98]}, "dense": {0.0: [0.965, 0.975, 0.983]}}
+    found, _, measured = verdict(table(together), sparsity=0.5, loss=loss)
+    assert found == expected
+    assert measured.mean == pytest.approx(0.0036667, abs=1e-6)
+
+
+def test_a_loss_that_is_too_large_for_noise_is_not_held():
+    assert verdict(table(GATES | DENSE), sparsity=0.99, loss=1.0)[0] == "not held"
+    assert "no record of dense" in verdict(table(GATES), sparsity=0.99, loss=1.0)[1]
+
+
+RATIO = {"ratio": 2.0, "baseline": "edgepopup", "within": 1.0, "relation": "about"}
+
+
+def test_a_ratio_compares_sparsities_at_one_accuracy():
+    other = {"edgepopup": {0.3: [0.975, 0.976, 0.975], 0.45: [0.97, 0.97, 0.97], 0.6: [0.5, 0.5, 0.5]}}
+    own = {"gates": {0.5: [0.98, 0.98, 0.98], 0.9: [0.97, 0.97, 0.97], 0.99: [0.2, 0.2, 0.2]}}
+    found, _, measured = verdict(table(own | other | DENSE), **RATIO)
+    assert found == "held"
+    assert measured.mean == pytest.approx(2.0)
+    assert verdict(table(own | other | DENSE), **(RATIO | {"ratio": 3.0}))[0] == "not held"
+    assert verdict(table(own | other | DENSE), **(RATIO | {"ratio": 1.2}))[0] == "exceeded"
+
+
+def test_a_grid_that_ends_too_early_gives_no_verdict_that_it_cannot_bear():
+    falls = {0.3: [0.98, 0.98], 0.45: [0.97, 0.97], 0.6: [0.1, 0.1]}
+    holds = {0.3: [0.98, 0.98], 0.6: [0.98, 0.98]}
+    dense = {"dense": {0.0: [0.98, 0.98]}}
+    lower = table({"gates": holds, "edgepopup": falls} | dense)
+    assert verdict(lower, **RATIO)[:2] == (
+        "not measured",
+        "the ratio is at least 1.33: the grid of gates ends too early to tell",
+    )
+    assert verdict(lower, **(RATIO | {"ratio": 1.1}))[0] == "exceeded"
+    upper = table({"gates": falls, "edgepopup": holds} | dense)
+    assert verdict(upper, **RATIO)[0] == "not held"
+    assert "at most 0.75" in verdict(upper, **(RATIO | {"ratio": 0.7}))[1]
+    assert "both end" in verdict(table({"gates": holds, "edgepopup": holds} | dense), **RATIO)[1]
+
+
+def test_what_was_not_run_is_not_measured():
+    assert verdict(table({}), sparsity=0.5, accuracy=0.9)[:2] == (
+        "not measured",
+        "no record of gates on lenet300 and digits",
+    )
+    assert verdict(table(GATES), sparsity=0.5, accuracy=0.9, dataset="mnist")[0] == "not measured"
+    assert "the source does not say" in verdict(table(GATES), sparsity=0.5, accuracy=0.9, dataset="")[1]
+
+
+@given(
+    accuracies=st.lists(st.floats(0.1, 1.0), max_size=1),
+    accuracy=st.floats(0.01, 1.0),
+    relation=st.sampled_from(["at least", "about"]),
+)
+def test_one_seed_is_never_enough(accuracies, accuracy, relation):
+    records = table({"gates": {0.5: accuracies}})
+    assert verdict(records, sparsity=0.5, accuracy=accuracy, relation=relation)[0] == "not measured"
+
+
+@given(
+    accuracies=st.lists(st.floats(0.1, 1.0), min_size=2, max_size=5),
+    claims=st.tuples(st.floats(0.01, 1.0), st.floats(0.01, 1.0)),
+    relation=st.sampled_from(["at least", "about"]),
+)
+def test_who_claims_more_is_never_judged_more_kindly(accuracies, claims, relation):
+    records = table({"gates": {0.5: accuracies}})
+    order = ["not held", "held", "exceeded"]
+    less, more = (verdict(records, sparsity=0.5, accuracy=one, relation=relation)[0] for one in sorted(claims))
+    assert order.index(less) >= order.index(more)

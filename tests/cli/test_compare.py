@@ -1,0 +1,72 @@
+"""`compare`, from the command line."""
+
+import csv
+import subprocess
+
+import pytest
+
+from slt_bench import records
+from slt_bench.records import Record
+
+
+@pytest.fixture
+def kept(cwd, make_job):
+    """A function that writes records of two labels into a results folder, with accuracies that are shifted."""
+
+    def write(name, shift=0.0, version=1):
+        for label in ("gates", "edgepopup"):
+            for seed in range(4):
+                job = make_job(label=label, method=label, seed=seed)
+                accuracy = 0.8 + 0.01 * seed + (shift + 0.001 * seed * (shift != 0) if label == "gates" else 0.0)
+                folder = cwd / "results" / name / job.folder
+                folder.mkdir(parents=True, exist_ok=True)
+                record = Record(
+                    id=job.id, job=job, status="done", method_version=version, purity="frozen", settings={},
+                    metrics={"test_accuracy": accuracy, "sparsity": 0.5},
+                )  # fmt: skip
+                records.write(folder, record)
+
+    return write
+
+
+def test_two_folders(end, kept, cwd):
+    kept("before")
+    kept("after", shift=-0.1)
+    code, out, _ = end("compare", "before", "results/after", "--csv", "cells.csv")
+    assert code == 1
+    assert "Worse beyond noise: gates on lenet300 and digits, sparsity 0.5." in " ".join(out.split())
+    rows = {row["label"]: row for row in csv.DictReader((cwd / "cells.csv").open())}
+    assert (rows["gates"]["mark"], rows["edgepopup"]["mark"]) == ("worse", "=")
+    code, out, _ = end("compare", "after", "before")
+    assert code == 0
+    assert "better" in out
+    assert "Nothing is worse beyond noise." in out
+
+
+def test_two_methods(end, kept):
+    kept("mine", shift=-0.1)
+    assert end("compare", "edgepopup", "gates", "--in", "mine")[0] == 1
+    assert end("compare", "gates", "edgepopup", "--in", "mine")[0] == 0
+
+
+def test_a_commit(end, kept, cwd):
+    kept("mine")
+    assert end("merge", "results/mine", "--into", "results/mine")[0] == 0
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "one"]):
+        subprocess.run(["git", *command], cwd=cwd, check=True)
+    kept("mine", shift=-0.1)
+    code, out, _ = end("compare", "HEAD:mine", "mine")
+    assert code == 1
+    assert "worse" in out
+
+
+def test_what_cannot_be_compared_is_refused(refused, kept):
+    kept("one")
+    kept("two", version=2)
+    assert "gates on lenet300 and digits has another version of the method on each side: 1, and 2." in refused(
+        "compare", "one", "two"
+    )
+    assert "Unknown benchmark with records 'onw'. Did you mean one" in refused("compare", "onw", "two")
+    assert "Unknown label 'gate'. Did you mean gates?" in refused("compare", "gate", "edgepopup", "--in", "one")
+    assert "Git has no records at" in refused("compare", "nowhere:one", "one")

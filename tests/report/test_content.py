@@ -1,0 +1,157 @@
+"""What a report holds: every figure and table, their sources, and nothing that a hostile record could do."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from material import add_record
+
+from slt_bench.errors import UserError
+from slt_bench.files import seal
+from slt_bench.records import Found, read
+from slt_bench.report.build import Source, build
+from slt_bench.report.tables.table import Table
+
+KINDS = {"accuracy", "comparable", "layers", "gap", "gates", "learning", "sanity", "cost-1"}
+NAMES = ["$x^2$", "_hidden", "a\nb", "%&#{}~\\", "|pipe|", "méthode ☃", "x" * 300, "</svg><b>", "[bold]", "../../up"]
+
+
+def kinds(folder):
+    return {path.stem.partition("-lenet300")[0] for path in folder.iterdir()}
+
+
+def test_fonts_are_embedded_in_every_pdf(found, tmp_path):
+    build(Source("tiny", found), tmp_path)
+    pdfs = list((tmp_path / "figures").glob("*.pdf"))
+    assert len(pdfs) == len(KINDS)
+    assert all(b"/FontFile2" in pdf.read_bytes() for pdf in pdfs)
+
+
+def test_every_kind_of_figure_and_table_is_there_with_its_source(found, tmp_path):
+    report = build(Source("tiny", found), tmp_path)
+    assert kinds(tmp_path / "figures") == KINDS
+    tables = {"accuracy", "comparable", "ratios", "cost", "improvement"}
+    assert kinds(tmp_path / "tables") == tables
+    sources = re.findall(r'<div class="source">.*', report.page.read_text())
+    assert len(sources) == len(KINDS) + len(tables)
+    for line in sources:
+        assert "python -m slt_bench report tiny" in line
+        assert re.search(r"\d+ records", line)
+        assert "torch 2.15.0" in line
+        assert "a processor, 1 thread" in line
+
+
+def test_a_record_without_what_a_figure_needs_only_lacks_that_figure(found, tmp_path):
+    bare = {"gate_histogram": [], "layers": [], "curve": [], "peak_memory_mb": None, "seconds": {}, "provenance": {}}
+    for key, record in found.records.items():
+        metrics = {name: record.metrics[name] for name in ("test_accuracy", "sparsity")}
+        found.records[key] = record.model_copy(update={**bare, "metrics": metrics})
+    build(Source("tiny", found), tmp_path)
+    assert kinds(tmp_path / "figures") == {"accuracy", "comparable"}
+
+
+def test_bold_only_where_a_method_is_better_beyond_noise(make_job, tmp_path):
+    clear = Found()
+    for seed in range(4):
+        for label, accuracy in {"gates": 0.9, "edgepopup": 0.8}.items():
+            job = make_job(label=label, method=label, sparsity=0.5, seed=seed)
+            add_record(clear, job, "done", accuracy + 0.01 * seed)
+            job = make_job(label=label, method=label, sparsity=0.9, seed=seed)
+            add_record(clear, job, "done", accuracy - 0.3 * (seed % 2) * (label == "gates"))
+    (table,) = build(Source("tiny", clear), tmp_path).tables.values()
+    bold = [cell for row in table.cells() for cell, stands_out in row if stands_out]
+    assert bold == ["91.50 ± 2.05"]
+    (written,) = (tmp_path / "tables").glob("accuracy*.md")
+    assert "**91.50 ± 2.05**" in written.read_text()
+    assert r"\textbf{91.50 $\pm$ 2.05}" in written.with_suffix(".tex").read_text()
+    assert "<b>91.50 ± 2.05</b>" in (tmp_path / "index.html").read_text()
+
+
+def test_times_of_two_machines_have_columns_and_figures_of_their_own(found, tmp_path):
+    for key, record in found.records.items():
+        if record.job.seed:
+            found.records[key] = record.model_copy(update={"provenance": record.provenance | {"hardware": "another"}})
+    build(Source("tiny", found), tmp_path)
+    assert len(list((tmp_path / "figures").glob("cost-*.svg"))) == 2
+    (table,) = (tmp_path / "tables").glob("cost-*.md")
+    header, _, *rows = table.read_text().splitlines()
+    assert header.count("search: a processor, 1 thread") == header.count("search: another, 1 thread") == 1
+    (gates,) = (row.strip("| ").split(" | ") for row in rows if row.startswith("| gates "))
+    assert [cell for cell in gates if cell.endswith(" s")] == ["3.0 s", "4.0 s", "4.5 s", "5.5 s"]
+
+
+def test_jobs_without_a_record_are_shown(found, tmp_path):
+    pending = {"gates-<i>x": "running: attempt 1 & more"}
+    text = build(Source("tiny", found, pending=pending), tmp_path).page.read_text()
+    assert "gates-&lt;i&gt;x" in text
+    assert "running: attempt 1 &amp; more" in text
+
+
+def test_an_unknown_baseline_is_refused(found, tmp_path):
+    with pytest.raises(UserError, match="Did you mean edgepopup"):
+        build(Source("tiny", found, baseline="edgepop"), tmp_path)
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex")
+def test_the_latex_tables_compile(found, tmp_path):
+    build(Source("tiny", found), tmp_path)
+    compile_latex(tmp_path)
+
+
+def compile_latex(folder):
+    """Every table of a report in one document."""
+    bodies = [path.read_text() for path in sorted((folder / "tables").glob("*.tex"))]
+    assert all("\\toprule" in body for body in bodies)
+    body = "\n\n".join(bodies)
+    document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    (folder / "doc.tex").write_text(document)
+    done = subprocess.run(["pdflatex", "-halt-on-error", "doc.tex"], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout[-800:]
+
+
+def test_no_name_breaks_a_report(make_job, tmp_path):
+    named = Found()
+    for label in NAMES:
+        for seed in range(2):
+            for sparsity in (0.5, 0.9):
+                changes = {"label": label, "method": "gates", "settings": {"x": label}, "init": "".join(NAMES)}
+                add_record(named, make_job(**changes, seed=seed, sparsity=sparsity), "done", 0.9)
+    report = build(Source("tiny", named, title="<title>", about="</p><b>"), tmp_path / "out")
+    text = report.page.read_text()
+    assert "</svg><b>" not in text
+    assert "</p><b>" not in text
+    (table,) = report.tables.values()
+    assert len(table.rows) == len(NAMES)
+    assert len(list((tmp_path / "out" / "figures").glob("*.pdf"))) == len(KINDS)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"], "nothing is written elsewhere"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex")
+def test_latex_takes_every_ascii_name(make_job, tmp_path):
+    (tmp_path / "tables").mkdir()
+    rows = [[name, name] for name in NAMES if name.isascii()]
+    (tmp_path / "tables" / "names.tex").write_text(Table(["[x]", "y"], rows).latex())
+    compile_latex(tmp_path)
+
+
+def test_damaged_records_are_listed_and_break_nothing(found, tmp_path):
+    good = json.loads(next(iter(found.records.values())).model_dump_json())
+    texts = {
+        "lacking": seal(json.dumps({name: value for name, value in good.items() if name != "status"})),
+        "nan": seal(json.dumps(good | {"metrics": {"test_accuracy": float("nan")}})),
+        "foreign": seal(json.dumps(good | {"schema_version": 99})),
+        "<img src=x onerror=alert(1)>": "no json",
+    }
+    for name, text in texts.items():
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "record.json").write_text(text)
+    damaged = read(tmp_path / "results")
+    assert len(damaged.problems) == 4
+    found.problems |= damaged.problems
+    text = build(Source("tiny", found), tmp_path / "out").page.read_text()
+    assert "<img" not in text
+    assert "&lt;img src=x" in text
+    for name in ("lacking", "nan", "foreign"):
+        assert f"{name}/record.json" in text

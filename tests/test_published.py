@@ -1,0 +1,79 @@
+"""Claims in a benchmark's file."""
+
+import pytest
+
+from slt_bench import plugins
+from slt_bench.benchmark import benchmark_files, jobs, load
+from slt_bench.errors import UserError
+
+HEAD = 'archs = ["lenet300", "conv2"]\n[methods]\ngates = {}\nedgepopup = { archs = "lenet300" }\n'
+CLAIM = '[[claims]]\nwho = "A"\nmethod = "gates"\narch = "lenet300"\n'
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        (tmp_path / "mine.toml").write_text(HEAD + text)
+        return load(str(tmp_path / "mine.toml"))
+
+    return write
+
+
+def test_claims_are_read(written):
+    (one,) = written(CLAIM + "sparsity = 0.9\naccuracy = 0.95\n").claims
+    assert (one.accuracy, one.relation, one.readout, one.allowance) == (0.95, "at least", "hard", 0.01)
+    (two,) = written(CLAIM + 'ratio = 2.0\nbaseline = "edgepopup"\n').claims
+    assert two.allowance == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sparsity = 0.9\n", "a claim has one of accuracy, loss and ratio; this one of 'gates' has none of them"),
+        ("sparsity = 0.9\naccuracy = 0.9\nloss = 1.0\n", "has accuracy and loss"),
+        ("accuracy = 0.9\n", "names its sparsity"),
+        ('sparsity = 0.5\nratio = 2.0\nbaseline = "edgepopup"\n', "one of a ratio names none"),
+        ("ratio = 2.0\n", "names its baseline"),
+        ("sparsity = 90\naccuracy = 0.9\n", "claims.0.sparsity"),
+        ("sparsity = 0.9\naccuracy = 95.0\n", "claims.0.accuracy"),
+        ("sparsity = 0.9\nacuracy = 0.9\n", "Unknown key 'acuracy'. Did you mean accuracy"),
+        ('ratio = 2.0\nbaseline = "edgepop"\n', "Unknown method in a claim of A 'edgepop'. Did you mean edgepopup?"),
+    ],
+)
+def test_a_wrong_claim_is_refused_with_what_would_be_right(written, text, told):
+    with pytest.raises(UserError) as error:
+        written(CLAIM + text)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_claim_on_a_network_that_is_not_run_is_refused(written):
+    with pytest.raises(UserError, match="Unknown architecture in a claim of A 'lenet3000'"):
+        written(CLAIM.replace("lenet300", "lenet3000") + "sparsity = 0.9\naccuracy = 0.95\n")
+
+
+def test_a_method_runs_only_on_its_own_architectures(written):
+    found = {(job.label, job.arch) for job in jobs(written(""), plugins.load())}
+    assert found == {("gates", "lenet300"), ("gates", "conv2"), ("edgepopup", "lenet300")}
+
+
+def test_a_method_on_a_network_that_is_not_run_is_refused(tmp_path):
+    (tmp_path / "mine.toml").write_text(HEAD.replace('archs = "lenet300" }', 'archs = "resnet18" }'))
+    with pytest.raises(UserError, match="Unknown architecture of 'edgepopup' 'resnet18'"):
+        load(str(tmp_path / "mine.toml"))
+
+
+def test_a_selection_without_jobs_is_told(written):
+    benchmark = written("").model_copy(update={"archs": ("conv2",)})
+    only = benchmark.model_copy(update={"methods": {"edgepopup": benchmark.methods["edgepopup"]}})
+    with pytest.raises(UserError, match="No method of mine is meant for conv2"):
+        jobs(only, plugins.load())
+
+
+def test_every_claim_of_the_suites_benchmarks_lies_within_what_they_run():
+    for name in benchmark_files():
+        benchmark = load(name)
+        for claim in benchmark.claims:
+            grid = benchmark.methods[claim.method].sparsities or benchmark.sparsities
+            assert claim.sparsity is None or min(grid) <= claim.sparsity <= max(grid)
+    assert len(load("paper").claims) == 10
