@@ -186,8 +186,8 @@ def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserEr
     if first["type"] == "extra_forbidden":
         known = model.model_fields if len(first["loc"]) == 1 else _fields_at(model, first["loc"][:-1])
         return UserError(f"{what} has a key that it should not: {unknown('key', str(first['loc'][-1]), known)}")
-    tells = first["type"] == "missing" or isinstance(first["input"], dict)
-    value = "" if tells else f" It has {first['input']!r}."
+    whole = isinstance(first["input"], dict) and first["type"] == "value_error"  # which names what is wrong itself
+    value = "" if first["type"] == "missing" or whole else f" It has {first['input']!r}."
     place = f" at '{where}'" if where else ""
     return UserError(f"{what} is not right{place}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.{value}")
 

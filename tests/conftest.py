@@ -27,7 +27,7 @@ def context(tmp_path):
     return Context(tmp_path / "no-data", "cpu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_job():
     """A function that makes jobs: edge-popup on LeNet and digits, two epochs, unless told otherwise."""
 

@@ -56,7 +56,7 @@ def report(
 def _source(given: str, results: Path, baseline: str) -> "Source":
     """What the report of one benchmark is drawn from."""
     from slt_bench import records
-    from slt_bench.benchmark import Benchmark, Entry, benchmark_files, load
+    from slt_bench.benchmark import benchmark_files, load
     from slt_bench.errors import unknown
     from slt_bench.jobs import folders
     from slt_bench.report.build import Source
@@ -64,19 +64,20 @@ def _source(given: str, results: Path, baseline: str) -> "Source":
     name = Path(given).stem if given.endswith(".toml") else given.rstrip("/")
     there = folders(results)
     known = given.endswith(".toml") or name in benchmark_files()
-    benchmark = load(given) if known else Benchmark(name=name, methods={"-": Entry()}, archs=("-",))
-    if name not in there and not benchmark.claims:
+    benchmark = load(given) if known else None
+    claims = benchmark.claims if benchmark else ()
+    if name not in there and not claims:
         raise unknown("benchmark with records", name, there)
     folder = results / name
     found = records.read(folder)
     return Source(
         name=name,
         found=found,
-        title=benchmark.title,
-        about=benchmark.about,
-        claims=benchmark.claims,
+        title=benchmark.title if benchmark else "",
+        about=benchmark.about if benchmark else "",
+        claims=claims,
         stale=frozenset(_stale(found)),
-        pending=pending(_jobs(benchmark if known else None, folder, found), folder, found),
+        pending=pending(_jobs(benchmark, folder, found), folder, found),
         baseline=baseline,
         command=_command([given], results, baseline, None),
     )

@@ -194,7 +194,8 @@ def _others(material: Material) -> Iterator[Plate]:
 
 
 def _costs(material: Material) -> Iterator[Plate]:
-    done = material.table.dropna(subset=["test_accuracy", "search_seconds", "peak_memory_mb"])
+    trained = material.table[material.table["method"] != "random_mask"]
+    done = trained.dropna(subset=["test_accuracy", "search_seconds", "peak_memory_mb"])
     for number, (machine, rows) in enumerate(done.groupby("machine", sort=True), start=1):
         yield _figure(
             material, f"cost-{number}", f"Accuracy against cost on {machine}",

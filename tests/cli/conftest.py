@@ -1,5 +1,6 @@
 """A folder to type commands in, and the command line."""
 
+import re
 import sys
 
 import pytest
@@ -34,3 +35,24 @@ def end(cwd, monkeypatch, capsys):
         return stop.value.code or 0, told.out, told.err
 
     return end
+
+
+@pytest.fixture
+def refused(end, cwd):
+    """Runs a command that is wrong, checks how that is told, and gives back the words."""
+
+    def refused(*arguments):
+        before = sorted(cwd.rglob("*"))
+        code, out, err = end(*arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("slt_bench: ")
+        assert err.endswith((".\n", "?\n"))
+        assert err.count("\n") == 1, "one line"
+        assert len(err) < 800
+        assert len(re.findall(r"[.?](?=\s)", err)) <= 3, "few sentences"
+        assert "Traceback" not in err
+        assert not re.search(r"\w(Error|Exception)\b", err), "no name of an exception"
+        assert sorted(cwd.rglob("*")) == before
+        return err.removeprefix("slt_bench: ").strip()
+
+    return refused

@@ -23,26 +23,6 @@ gates = {}
 
 
 @pytest.fixture
-def refused(end, cwd):
-    """Runs a command that is wrong, checks how that is told, and gives back the words."""
-
-    def refused(*arguments):
-        code, out, err = end(*arguments)
-        assert (code, out) == (2, "")
-        assert err.startswith("slt_bench: ")
-        assert err.endswith((".\n", "?\n"))
-        assert err.count("\n") == 1, "one line"
-        assert len(err) < 800
-        assert len(re.findall(r"[.?](?=\s)", err)) <= 3, "few sentences"
-        assert "Traceback" not in err
-        assert not re.search(r"\w(Error|Exception)\b", err), "no name of an exception"
-        assert list(cwd.iterdir()) == []
-        return err.removeprefix("slt_bench: ").strip()
-
-    return refused
-
-
-@pytest.fixture
 def usage(end, cwd):
     """Runs a command that the parser of options refuses; gives back its words on one line."""
 

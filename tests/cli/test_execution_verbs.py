@@ -28,21 +28,6 @@ FLOOR = [*QUICK, "--sparsities", "0.9"]  # three jobs
 
 
 @pytest.fixture
-def refused(end, cwd):
-    """Types a command that is wrong; gives back the sentences, which are all that it does."""
-
-    def refused(*arguments):
-        before = sorted(cwd.rglob("*"))
-        code, out, err = end(*arguments)
-        assert (code, out) == (2, "")
-        assert re.fullmatch(r"slt_bench: [^\n]+[.?]\n", err), "one line, that ends like a sentence"
-        assert sorted(cwd.rglob("*")) == before
-        return err.removeprefix("slt_bench: ").strip()
-
-    return refused
-
-
-@pytest.fixture
 def ran(end):
     """The same as `end`, after three quick jobs."""
     code, _, err = end("run", *FLOOR)

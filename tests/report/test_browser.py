@@ -4,8 +4,6 @@ import shutil
 
 import pytest
 
-from slt_bench.report.build import Source, build
-
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -23,8 +21,8 @@ def browser():
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1200])
-def test_a_browser_finds_nothing_wrong(browser, found, tmp_path, width, scheme):
-    page_path = build(Source("tiny", found, pending={"a" * 120: "missing"}), tmp_path).page
+def test_a_browser_finds_nothing_wrong(browser, drawn, width, scheme):
+    page_path = drawn.page
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     told, asked = [], []
     page.on("console", lambda message: told.append(message.text))

@@ -22,15 +22,14 @@ def kinds(folder):
     return {path.stem.partition("-lenet300")[0] for path in folder.iterdir()}
 
 
-def test_fonts_are_embedded_in_every_pdf(found, tmp_path):
-    build(Source("tiny", found), tmp_path)
-    pdfs = list((tmp_path / "figures").glob("*.pdf"))
+def test_fonts_are_embedded_in_every_pdf(drawn):
+    pdfs = list((drawn.page.parent / "figures").glob("*.pdf"))
     assert len(pdfs) == len(KINDS)
     assert all(b"/FontFile2" in pdf.read_bytes() for pdf in pdfs)
 
 
-def test_every_kind_of_figure_and_table_is_there_with_its_source(found, tmp_path):
-    report = build(Source("tiny", found), tmp_path)
+def test_every_kind_of_figure_and_table_is_there_with_its_source(drawn):
+    report, tmp_path = drawn, drawn.page.parent
     assert kinds(tmp_path / "figures") == KINDS
     tables = {"accuracy", "comparable", "ratios", "cost", "improvement"}
     assert kinds(tmp_path / "tables") == tables
@@ -82,9 +81,8 @@ def test_times_of_two_machines_have_columns_and_figures_of_their_own(found, tmp_
     assert [cell for cell in gates if cell.endswith(" s")] == ["3.0 s", "4.0 s", "4.5 s", "5.5 s"]
 
 
-def test_jobs_without_a_record_are_shown(found, tmp_path):
-    pending = {"gates-<i>x": "running: attempt 1 & more"}
-    text = build(Source("tiny", found, pending=pending), tmp_path).page.read_text()
+def test_jobs_without_a_record_are_shown(drawn):
+    text = drawn.page.read_text()
     assert "gates-&lt;i&gt;x" in text
     assert "running: attempt 1 &amp; more" in text
 
@@ -95,19 +93,18 @@ def test_an_unknown_baseline_is_refused(found, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex")
-def test_the_latex_tables_compile(found, tmp_path):
-    build(Source("tiny", found), tmp_path)
-    compile_latex(tmp_path)
+def test_the_latex_tables_compile(drawn, tmp_path):
+    compile_latex(drawn.page.parent, tmp_path)
 
 
-def compile_latex(folder):
+def compile_latex(folder, room):
     """Every table of a report in one document."""
     bodies = [path.read_text() for path in sorted((folder / "tables").glob("*.tex"))]
     assert all("\\toprule" in body for body in bodies)
     body = "\n\n".join(bodies)
     document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{body}\n\\end{{document}}\n"
-    (folder / "doc.tex").write_text(document)
-    done = subprocess.run(["pdflatex", "-halt-on-error", "doc.tex"], cwd=folder, capture_output=True, check=False)
+    (room / "doc.tex").write_text(document)
+    done = subprocess.run(["pdflatex", "-halt-on-error", "doc.tex"], cwd=room, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout[-800:]
 
 
@@ -133,7 +130,7 @@ def test_latex_takes_every_ascii_name(make_job, tmp_path):
     (tmp_path / "tables").mkdir()
     rows = [[name, name] for name in NAMES if name.isascii()]
     (tmp_path / "tables" / "names.tex").write_text(Table(["[x]", "y"], rows).latex())
-    compile_latex(tmp_path)
+    compile_latex(tmp_path, tmp_path)
 
 
 def test_damaged_records_are_listed_and_break_nothing(found, tmp_path):

@@ -3,7 +3,7 @@
 import html.parser
 
 import pytest
-from material import add_record
+from material import PENDING, add_record
 
 from slt_bench.benchmark import Budget
 from slt_bench.errors import UserError
@@ -25,8 +25,8 @@ class Page(html.parser.HTMLParser):
         self.elements.append((tag, dict(attrs)))
 
 
-def test_a_report_has_a_page_figures_and_tables(found, tmp_path):
-    report = build(Source("tiny", found, title="A title & more"), tmp_path)
+def test_a_report_has_a_page_figures_and_tables(drawn):
+    report, tmp_path = drawn, drawn.page.parent
     names = {path.suffix for path in (tmp_path / "figures").iterdir()}
     assert names == {".pdf", ".svg", ".png"}
     assert {path.suffix for path in (tmp_path / "tables").iterdir()} == {".md", ".tex", ".csv"}
@@ -37,23 +37,23 @@ def test_a_report_has_a_page_figures_and_tables(found, tmp_path):
     assert len(report.left_out) == 2
 
 
-def test_a_page_reaches_nothing_outside_and_runs_nothing(found, tmp_path):
-    page = Page(build(Source("tiny", found), tmp_path).page.read_text())
+def test_a_page_reaches_nothing_outside_and_runs_nothing(drawn):
+    page = Page(drawn.page.read_text())
     assert not [tag for tag, _ in page.elements if tag in ("script", "link", "iframe", "object", "img")]
     values = [value or "" for _, attrs in page.elements for name, value in attrs.items() if name in ("src", "href")]
     outside = [value for value in values if "//" in value]
     assert outside == []
 
 
-def test_markup_in_names_is_escaped(found, tmp_path):
-    text = build(Source("tiny", found), tmp_path).page.read_text()
+def test_markup_in_names_is_escaped(drawn):
+    text = drawn.page.read_text()
     assert "<script>" not in text
     assert "<b>wrong" not in text
     assert "&lt;script&gt;" in text
 
 
-def test_the_table_holds_means_intervals_and_losses(found, tmp_path):
-    (table,) = build(Source("tiny", found), tmp_path).tables.values()
+def test_the_table_holds_means_intervals_and_losses(drawn):
+    (table,) = drawn.tables.values()
     rows = {row[0]: row[1:] for row in table.rows}
     assert table.header == ["method (purity), n=3", "0.5", "0.9", "0.98", "own sparsity"]
     assert rows["gates (frozen)"][0] == "91.50 ± 2.48"
@@ -61,8 +61,9 @@ def test_the_table_holds_means_intervals_and_losses(found, tmp_path):
     assert rows["dense (trained)"] == ["", "", "", "97.00 ± 0.00 at 0.000"]
 
 
-def test_the_same_records_give_the_same_files(found, tmp_path):
-    first, second = build(Source("tiny", found), tmp_path / "a").page, build(Source("tiny", found), tmp_path / "b").page
+def test_the_same_records_give_the_same_files(found, drawn, tmp_path):
+    first = drawn.page
+    second = build(Source("tiny", found, title="A title & more", pending=PENDING), tmp_path).page
     for path in sorted(first.parent.rglob("*.*")):
         if path.suffix in (".svg", ".html", ".tex", ".md", ".csv", ".pdf"):
             assert path.read_bytes() == (second.parent / path.relative_to(first.parent)).read_bytes(), path.name

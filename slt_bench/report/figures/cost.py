@@ -23,7 +23,7 @@ def accuracy_over_cost(table: pd.DataFrame, looks: Looks) -> Figure:
         looks: As from `style.looks`.
     """
     figure, (time, memory) = panels(2, 2.2, columns=2, sharey=True)
-    for label, rows in by_label(table[table["method"] != "random_mask"]):
+    for label, rows in by_label(table):
         dense = rows["method"].iloc[0] in REFERENCES
         colour, marker = (DENSE["color"], DENSE_MARKER) if dense else looks[label]
         shade: Any = 1.0 if dense else (0.35 + 0.6 * rows["sparsity"].fillna(0.0)).clip(0.0, 1.0).to_numpy()
