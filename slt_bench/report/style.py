@@ -34,7 +34,6 @@ RC: dict[str, Any] = {
     "pdf.fonttype": 42,  # embeds TrueType, as publishers ask
     "svg.fonttype": "none",
     "svg.hashsalt": "slt_bench",  # the same records give the same file
-    "savefig.dpi": 200,
 }
 
 

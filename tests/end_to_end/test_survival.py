@@ -116,10 +116,11 @@ def test_fifty_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
         executor = chance.choice(["inline", "local"])
         more = ["--executor", executor, *(["--max-parallel", "2"] if executor == "local" else [])]
         process = start(tmp_path, *LONG, "--checkpoint-seconds", "0.3", *more)
-        time.sleep(chance.uniform(0.5, 5.0))
         if kills % 2:  # half of them while a job runs, on however slow a machine
             wait_for_a_job(tmp_path, process)
             time.sleep(chance.uniform(0.0, 1.0))
+        else:
+            time.sleep(chance.uniform(0.5, 5.0))
         victims = [process.pid, *(descendants(process.pid) if chance.random() < 0.5 else [])]
         for pid in victims:
             try:

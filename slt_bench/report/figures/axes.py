@@ -10,13 +10,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from slt_bench.files import published
 from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES, use_style
 
+PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")
-UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same records give the same files
 NEAREST = 0.17  # two sparsities that are nearer on the axis share a tick
 LONGEST = 36  # characters of a name that a figure shows
 
@@ -85,10 +88,21 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
         warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")  # a name may hold any sign
         for path in paths:
             with published(path) as temporary:
-                figure.savefig(temporary, metadata=UNDATED.get(path.suffix))
+                _print(figure, temporary, path.suffix)
             figure.set_layout_engine("none")  # laid out once for all formats
     plt.close(figure)
     return paths
+
+
+def _print(figure: Figure, path: Path, kind: str) -> None:
+    """What `savefig` does, in half of its time: it draws everything once more beforehand."""
+    if kind == ".pdf":
+        FigureCanvasPdf(figure).print_pdf(path, metadata={"CreationDate": None})  # the same records, the same files
+    elif kind == ".svg":
+        FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
+    else:
+        figure.set_dpi(PNG_DPI)  # the others have their own
+        FigureCanvasAgg(figure).print_png(path)
 
 
 def inline(svg: str) -> str:
