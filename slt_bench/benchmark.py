@@ -143,8 +143,14 @@ class Benchmark(Model):
             for label in filter(None, (claim.method, claim.baseline)):
                 if label not in self.methods:
                     raise ValueError(str(unknown(f"method in a claim of {claim.who}", label, self.methods)))
-            if claim.arch not in self.archs:
-                raise ValueError(str(unknown(f"architecture in a claim of {claim.who}", claim.arch, self.archs)))
+                runs_on = self.methods[label].archs or self.archs
+                if claim.arch not in runs_on:
+                    raise ValueError(
+                        str(unknown(f"architecture of '{label}' in a claim of {claim.who}", claim.arch, runs_on))
+                    )
+            datasets = self.datasets or (archs.find(claim.arch).dataset,)
+            if claim.dataset and claim.dataset not in datasets:
+                raise ValueError(str(unknown(f"data set in a claim of {claim.who}", claim.dataset, datasets)))
         for label, entry in self.methods.items():
             for arch in entry.archs or ():
                 if arch not in self.archs:
@@ -189,7 +195,8 @@ def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserEr
     whole = isinstance(first["input"], dict) and first["type"] == "value_error"  # which names what is wrong itself
     value = "" if first["type"] == "missing" or whole else f" It has {first['input']!r}."
     place = f" at '{where}'" if where else ""
-    return UserError(f"{what} is not right{place}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.{value}")
+    text = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return UserError(f"{what} is not right{place}: {text if text.endswith('?') else text + '.'}{value}")
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> Iterable[str]:

@@ -48,8 +48,24 @@ def test_a_wrong_claim_is_refused_with_what_would_be_right(written, text, told):
 
 
 def test_a_claim_on_a_network_that_is_not_run_is_refused(written):
-    with pytest.raises(UserError, match="Unknown architecture in a claim of A 'lenet3000'"):
+    with pytest.raises(
+        UserError, match=r"Unknown architecture of 'gates' in a claim of A 'lenet3000'. Did you mean lenet300\?$"
+    ):
         written(CLAIM.replace("lenet300", "lenet3000") + "sparsity = 0.9\naccuracy = 0.95\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (CLAIM.replace("lenet300", "conv2").replace("gates", "edgepopup"), "Unknown architecture of 'edgepopup'"),
+        (CLAIM + 'dataset = "mnst"\n', "Unknown data set in a claim of A 'mnst'. Did you mean mnist?"),
+        (CLAIM + 'dataset = "cifar10"\n', "Unknown data set in a claim of A 'cifar10'. Known: mnist."),
+    ],
+)
+def test_a_claim_that_no_job_can_measure_is_refused(written, text, told):
+    with pytest.raises(UserError) as error:
+        written(text + "sparsity = 0.9\naccuracy = 0.95\n")
+    assert told in str(error.value)
 
 
 def test_a_method_runs_only_on_its_own_architectures(written):

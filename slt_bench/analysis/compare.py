@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from slt_bench.analysis.statistics import paired_interval
+from slt_bench.analysis.statistics import Interval, paired_interval
 from slt_bench.errors import UserError
 
 SAME = ["label", "arch", "dataset", "init", "rescale"]
 CELL = [*SAME, "budget", "asked_sparsity"]
-COLUMNS = [*CELL, "first", "second", "difference", "low", "high", "n", "p", "mark"]
+COLUMNS = [*CELL, "first", "second", "difference", "low", "high", "n", "lost", "p", "mark"]
 LEVEL = 0.05  # of the whole comparison
 ROUNDING = 1e-12
 
@@ -22,10 +22,11 @@ class Comparison:
     """What two sets of records differ in.
 
     Attributes:
-        cells: A row a cell that both have, with the columns of `COLUMNS`: mean test accuracies, the mean difference
-            (second minus first) over the seeds that both have with its 95% interval, all fractions; n seeds; p of the
-            paired t test; mark: "better", "worse", "=" (the interval contains 0), "1 seed", or "lost" where the first
-            is done and the second has no seed that is.
+        cells: A row a cell that both have, with the columns of `COLUMNS`: over the n seeds that are done on both
+            sides, the mean test accuracies and the mean difference (second minus first) with its 95% interval, all
+            fractions; lost, how many seeds are done in the first and collapsed, diverged or failed in the second; p of
+            the paired t test; mark: "lost" where one is, else "better", "worse", "=" (the interval contains 0),
+            "1 seed", or "-" where no seed is done on both sides.
         only_first, only_second: Cells that only one side has, in words.
         regressions: Cells that are worse beyond noise, in words.
     """
@@ -40,10 +41,10 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
     """Compare the records of two folders, commits or methods.
 
     A mark is about its cell alone. Among many cells some are marked by chance, so a regression is a cell that is still
-    worse after Holm's correction over all cells (Holm 1979) at 5%, or one that is lost.
+    worse after Holm's correction over all cells (Holm 1979) at 5%, or one where a seed is lost.
 
     Args:
-        first: As from `analysis.frame`; what was.
+        first: As from `analysis.frame`, of failed records too; what was.
         second: What is now.
 
     Raises:
@@ -85,7 +86,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 def _check(first: pd.DataFrame, second: pd.DataFrame) -> None:
     for column, name in (("budget", "budget"), ("method_version", "version of the method")):
         known = [dict(list(table.groupby(SAME)[column])) for table in (first, second)]
-        for key in known[0].keys() & known[1].keys():
+        for key in (key for key in known[0] if key in known[1]):
             here, there = (sorted(set(map(str, side[key]))) for side in known)
             if here != there:
                 label, arch, dataset, *_ = key
@@ -97,6 +98,10 @@ def _check(first: pd.DataFrame, second: pd.DataFrame) -> None:
 
 def _cell(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, object]:
     before, after = (rows[rows["status"] == "done"].set_index("seed")["test_accuracy"] for rows in (first, second))
+    ended = pd.Index(second.loc[second["status"] != "done", "seed"])
+    lost = len(before.index.intersection(ended))
+    both = before.index.intersection(after.index)
+    before, after = before[both], after[both]
     interval = paired_interval(after, before)
     numbers = {
         "first": before.mean(),
@@ -105,18 +110,17 @@ def _cell(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, object]:
         "low": interval.low,
         "high": interval.high,
         "n": interval.n,
+        "lost": lost,
     }
-    return numbers | {"p": _p(after, before), "mark": _mark(before, after, interval.low, interval.high)}
+    return numbers | {"p": _p(after, before), "mark": "lost" if lost else _mark(interval)}
 
 
-def _mark(before: "pd.Series[float]", after: "pd.Series[float]", low: float, high: float) -> str:
-    if len(before) and not len(after):
-        return "lost"
-    if math.isnan(low):
-        return "1 seed"
-    if high < 0:
+def _mark(interval: Interval) -> str:
+    if interval.n < 2:
+        return "1 seed" if interval.n else "-"
+    if interval.high < -ROUNDING:
         return "worse"
-    return "better" if low > 0 else "="
+    return "better" if interval.low > ROUNDING else "="
 
 
 def _p(after: "pd.Series[float]", before: "pd.Series[float]") -> float:

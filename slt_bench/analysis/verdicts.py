@@ -9,6 +9,7 @@ import pandas as pd
 from slt_bench.analysis.matched import accuracies_at, reaches
 from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
 from slt_bench.published import Claim
+from slt_bench.words import count
 
 Verdict = Literal["held", "exceeded", "not held", "not measured"]
 NETWORK = ["dataset", "init", "rescale"]
@@ -45,6 +46,9 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
     says where the mean does. "about" allows the tolerance below, too. A loss is held unless the whole interval lies
     above it, and exceeded where the whole interval lies below it by more than the tolerance.
 
+    Where a curve of a ratio ends before its accuracy falls, the ratio is a bound: only what it shows is said.
+    Seeds that were lost are told, and a ratio takes every seed. Of several budgets the one of most epochs counts.
+
     Args:
         claims: As a benchmark lists them.
         table: Records as from `analysis.frame`.
@@ -71,19 +75,18 @@ def _verdict(claim: Claim, measured: Interval, bound: str) -> tuple[Verdict, str
     if claim.loss is not None:  # the less the better
         low, high, mean, claimed = -high, -low, -mean, -claimed
     allowed = claimed - (claim.allowance if claim.relation == "about" else 0.0)
-    if high < allowed:
-        if bound == "at least":
-            raise _NotMeasuredError(
-                f"the ratio is at least {mean:.2f}: the grid of {claim.method} ends too early to tell"
-            )
-        return "not held", ""
-    if bound == "at most":
-        raise _NotMeasuredError(f"the ratio is at most {mean:.2f}: the grid of {claim.baseline} ends too early to tell")
-    if low > claimed + claim.allowance:
-        return "exceeded", "a lower bound" if bound else ""
+    if high < allowed and bound != "at least":
+        return "not held", bound and "an upper bound"
+    if low > claimed + claim.allowance and bound != "at most":
+        return "exceeded", bound and "a lower bound"
+    if bound == "at least" and claim.relation == "at least" and mean >= claimed:
+        return "held", "a lower bound"
+    if bound:
+        ends = claim.method if bound == "at least" else claim.baseline
+        raise _NotMeasuredError(f"the ratio is {bound} {mean:.2f}: the grid of {ends} ends too early to tell")
     if mean < allowed:
         return "held", "the mean falls short, but its interval does not rule the claim out"
-    return "held", "a lower bound" if bound else ""
+    return "held", ""
 
 
 def _claimed(claim: Claim) -> float:
@@ -96,22 +99,37 @@ def _network(claim: Claim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The records of the claim's network under one budget, and what a reader must know of the choice."""
     rows = table[table["arch"] == claim.arch]
     rows = rows[rows["dataset"] == claim.dataset] if claim.dataset else rows
+    rows = rows.assign(test_accuracy=rows[COLUMNS[claim.readout]])  # of every method alike: each readout has its split
     own = rows[(rows["label"] == claim.method) & (rows["status"] == "done")]
     if own.empty:
         where = claim.arch + (f" and {claim.dataset}" if claim.dataset else "")
-        raise _NotMeasuredError(f"no record of {claim.method} on {where}")
+        several = rows["label"].str.startswith(f"{claim.method} [").any()  # as `frame` tells settings apart
+        differ = ": its records there differ in settings" if several else ""
+        raise _NotMeasuredError(f"no record of {claim.method} on {where}{differ}")
     networks = own[NETWORK].drop_duplicates()
     if len(networks) > 1:
         raise _NotMeasuredError(
             f"{len(networks)} data sets, inits or rescalings were measured, and the claim names none"
         )
     notes = [] if claim.dataset else [f"on {networks['dataset'].iloc[0]}; the source does not say on what"]
-    budgets = own["budget"].value_counts()
-    budget = budgets.index[0]
-    if len(budgets) > 1:
-        notes.append(f"of {len(budgets)} budgets the one with most records: {budget}")
+    budget, *others = sorted(own["budget"].unique(), key=_epochs, reverse=True)
+    if others and _epochs(others[0]) == _epochs(budget):
+        raise _NotMeasuredError(f"budgets differ, and none has most epochs: {budget}; {others[0]}")
+    if others:
+        notes.append(f"of {len(others) + 1} budgets the one of most epochs: {budget}")
     same = rows[NETWORK].eq(networks.iloc[0]).all(axis=1) & (rows["budget"] == budget)
-    return rows[same], "; ".join(notes)
+    return rows[same], "; ".join([*notes, *_lost(rows[same & rows["label"].isin([claim.method, claim.baseline])])])
+
+
+def _epochs(budget: str) -> int:
+    """How many a budget in words begins with, as in "20 epochs, batches of 128"."""
+    return int(budget.split(maxsplit=1)[0])
+
+
+def _lost(rows: pd.DataFrame) -> list[str]:
+    """Which seeds of which label were lost somewhere on their curve."""
+    lost = rows[rows["status"] != "done"].groupby("label")["seed"].unique()
+    return [f"{label} lost seed {', '.join(map(str, sorted(seeds)))} on the way" for label, seeds in lost.items()]
 
 
 def _accuracy(claim: Claim, rows: pd.DataFrame) -> Interval:
@@ -129,8 +147,11 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str]:
     threshold = float(_dense(rows).mean()) - claim.within / 100
     own, other = (reaches(rows[rows["label"] == label], threshold) for label in (claim.method, claim.baseline))
     for label, found in ((claim.method, own), (claim.baseline, other)):
-        if found["sparsity"].notna().sum() < FEWEST:
-            raise _NotMeasuredError(f"fewer than {FEWEST} seeds of {label} reach {100 * threshold:.2f}%")
+        short = int(found["sparsity"].isna().sum())
+        if short or found.empty:
+            raise _NotMeasuredError(
+                f"{short} of {count(len(found), 'seed')} of {label} never reach {100 * threshold:.2f}%"
+            )
     ratio = _enough(claim, paired_ratio(own["sparsity"], other["sparsity"]))
     ends = (bool(own["at_end"].any()), bool(other["at_end"].any()))
     if all(ends):
@@ -140,14 +161,15 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str]:
 
 def _enough(claim: Claim, interval: Interval) -> Interval:
     if interval.n < FEWEST:
-        raise _NotMeasuredError(f"{interval.n} seeds of {claim.method} are there, and a verdict takes {FEWEST}")
+        there = count(interval.n, "seed")
+        raise _NotMeasuredError(f"{there} of {claim.method} can be judged there, and a verdict takes {FEWEST}")
     return interval
 
 
 def _accuracies(claim: Claim, rows: pd.DataFrame) -> "pd.Series[float]":
     """The accuracy of each seed's curve at the claimed sparsity, by seed."""
     own, sparsity = rows[rows["label"] == claim.method], claim.sparsity or 0.0
-    inside = accuracies_at(own.assign(test_accuracy=own[COLUMNS[claim.readout]]), sparsity).dropna()
+    inside = accuracies_at(own, sparsity).dropna()
     if inside.empty:
         low, high = own["sparsity"].min(), own["sparsity"].max()
         raise _NotMeasuredError(f"sparsity {sparsity:g} lies outside of what was measured: {low:.3g} to {high:.3g}")

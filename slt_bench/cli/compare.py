@@ -59,10 +59,21 @@ def _table(name: str, results: Path) -> "pd.DataFrame":
     from slt_bench.analysis.frame import comparable, frame
     from slt_bench.errors import UserError
 
-    usable = comparable(_found(name, results).records.values())
+    found = _found(name, results)
+    for place, reason in found.problems.items():
+        typer.echo(f"left out: {place}: {reason}", err=True)
+    usable = comparable(found.records.values())
     if not usable.compared:
         raise UserError(f"There are no records to compare in '{name}'.")
-    return frame(usable.compared)
+    versions = {record.job.method: record.method_version for record in usable.compared}
+    failed = [
+        record
+        for record in found.records.values()
+        if record.status == "failed"
+        and not record.job.smoke
+        and record.method_version == versions.get(record.job.method, record.method_version)
+    ]
+    return frame([*usable.compared, *failed])
 
 
 def _found(name: str, results: Path) -> "Found":
@@ -85,10 +96,11 @@ def _at_commit(commit: str, benchmark: str, results: Path) -> "Found":
     from slt_bench.errors import UserError
     from slt_bench.records import LINES, Found
 
-    place = f"{commit}:./{(results / benchmark / LINES).as_posix()}"
-    done = subprocess.run(["git", "show", place], capture_output=True, text=True, check=False)
+    place = f"{commit}:./{benchmark}/{LINES}"
+    git = ["git", "-C", str(results if results.is_dir() else Path())]
+    done = subprocess.run([*git, "show", place], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"Git has no records at {place}: {done.stderr.strip()}.")
+        raise UserError(f"Git has no records at {place} in {results}: {done.stderr.strip().splitlines()[0]}.")
     found = Found()
     for number, line in enumerate(done.stdout.splitlines(), start=1):
         found.add(line, f"{place}:{number}")
@@ -112,7 +124,7 @@ def _show(found: "Comparison", first: str, second: str) -> None:
 
     console = Console()
     table = Table(title="test accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("label", "network", "sparsity", first, second, "difference", "n", ""):
+    for name in ("label", "network", "sparsity", first, second, "difference", "n", "lost", ""):
         table.add_column(escape(name), justify="left" if name in ("label", "network") else "right")
     for _, row in found.cells.iterrows():
         sparsity = "own" if row["asked_sparsity"] != row["asked_sparsity"] else f"{row['asked_sparsity']:g}"
@@ -121,7 +133,7 @@ def _show(found: "Comparison", first: str, second: str) -> None:
         means = [f"{100 * row[side]:.2f}" for side in ("first", "second")]
         table.add_row(
             escape(row["label"]), escape(network), sparsity, *means,
-            f"{100 * row['difference']:+.2f}{spread}", str(row["n"]), row["mark"],
+            f"{100 * row['difference']:+.2f}{spread}", str(row["n"]), str(row["lost"] or ""), row["mark"],
         )  # fmt: skip
     console.print(table)
     for name, only in ((first, found.only_first), (second, found.only_second)):

@@ -37,6 +37,30 @@ def test_marks():
     ]
 
 
+@pytest.mark.parametrize("status", ["collapsed", "diverged", "failed"])
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_seed_that_is_lost_is_a_regression(status, lost):
+    before = table({"gates": {0.5: [0.9, 0.9, 0.9]}})
+    after = table({"gates": {0.5: [0.9] * (3 - lost) + [None] * lost}})
+    after["status"] = after["status"].replace("collapsed", status)
+    found = compare(before, after)
+    assert found.cells[["n", "lost", "mark"]].to_numpy().tolist() == [[3 - lost, lost, "lost"]]
+    assert found.regressions == ["gates on lenet300 and digits, sparsity 0.5"]
+
+
+def test_what_was_lost_before_is_none():
+    lost, done = table({"gates": {0.5: [None, None]}}), table({"gates": {0.5: [0.9, 0.9]}})
+    for after in (lost, done):
+        found = compare(lost, after)
+        assert (found.cells["mark"].tolist(), found.regressions) == (["-"], [])
+
+
+def test_means_are_of_the_seeds_that_both_have():
+    row = compare(table({"gates": {0.5: [0.9, 0.8, 0.1]}}), table({"gates": {0.5: [0.8, 0.8]}})).cells.iloc[0]
+    assert (row["first"], row["second"]) == (pytest.approx(0.85), pytest.approx(0.8))
+    assert row["second"] - row["first"] == pytest.approx(row["difference"])
+
+
 def test_cells_of_one_side_are_told_and_own_sparsities_are_a_cell():
     first = table({"gates": {0.5: [0.5, 0.5]}, "dense": {0.0: [0.9, 0.9]}})
     second = table({"gates": {0.9: [0.5, 0.5]}, "dense": {0.0: [0.9, 0.9]}})

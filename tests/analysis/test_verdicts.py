@@ -1,5 +1,6 @@
 """Verdicts on published claims."""
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,7 +57,7 @@ def test_between_measured_sparsities_curves_are_interpolated_and_beyond_them_not
 def test_a_curve_ends_where_its_seed_was_lost():
     lost = {"gates": {0.5: [0.9, 0.9], 0.9: [None, 0.9], 0.99: [0.9, 0.9]}}
     found, reason, _ = verdict(table(lost), sparsity=0.95, accuracy=0.5)
-    assert (found, reason) == ("not measured", "1 seeds of gates are there, and a verdict takes 2")
+    assert (found, reason) == ("not measured", "1 seed of gates can be judged there, and a verdict takes 2")
 
 
 def test_the_relaxed_readout_has_its_own_accuracy():
@@ -70,6 +71,33 @@ def test_a_loss_is_paired_with_dense_training(loss, expected):
     found, _, measured = verdict(table(together), sparsity=0.5, loss=loss)
     assert found == expected
     assert measured.mean == pytest.approx(0.0036667, abs=1e-6)
+
+
+def test_a_relaxed_loss_is_taken_to_the_relaxed_accuracy_of_dense():
+    """The one is of the validation split, the other of the test split: they are never mixed."""
+    records = table({"gates": {0.5: [0.90, 0.91, 0.92]}, "dense": {0.0: [0.93, 0.94, 0.95]}})
+    assert verdict(records, sparsity=0.5, loss=1.0, readout="relaxed")[2].mean == pytest.approx(0.03)
+
+
+def test_seeds_that_were_lost_are_told():
+    lost = table({"gates": {0.5: [0.9, 0.9, None], 0.9: [0.9, 0.9, None]}})
+    assert verdict(lost, sparsity=0.7, accuracy=0.9)[2].n == 2
+    assert verdict(lost, sparsity=0.7, accuracy=0.9)[1] == "gates lost seed 2 on the way"
+
+
+def test_of_several_budgets_the_one_of_most_epochs_counts():
+    short = table({"gates": {0.5: [0.5, 0.5, 0.5]}}, budget="5 epochs, batches of 128")
+    long = table({"gates": {0.5: [0.9, 0.9]}}, budget="50 epochs, batches of 128")
+    found, reason, measured = verdict(pd.concat([short, long]), sparsity=0.5, accuracy=0.9)
+    assert (found, measured.mean) == ("held", pytest.approx(0.9))
+    assert reason == "of 2 budgets the one of most epochs: 50 epochs, batches of 128"
+    other = long.assign(budget="50 epochs, batches of 64")
+    assert verdict(pd.concat([long, other]), sparsity=0.5, accuracy=0.9)[0] == "not measured"
+
+
+def test_records_of_several_settings_are_told():
+    records = table({"gates [sigma=0.1]": {0.5: [0.9, 0.9]}, "gates [defaults]": {0.5: [0.9, 0.9]}})
+    assert "differ in settings" in verdict(records, sparsity=0.5, accuracy=0.9)[1]
 
 
 def test_a_loss_that_is_too_large_for_noise_is_not_held():
@@ -104,6 +132,22 @@ def test_a_grid_that_ends_too_early_gives_no_verdict_that_it_cannot_bear():
     assert verdict(upper, **RATIO)[0] == "not held"
     assert "at most 0.75" in verdict(upper, **(RATIO | {"ratio": 0.7}))[1]
     assert "both end" in verdict(table({"gates": holds, "edgepopup": holds} | dense), **RATIO)[1]
+
+
+def test_a_bound_alone_says_no_more_than_it_shows():
+    falls = {0.3: [0.98, 0.98], 0.45: [0.97, 0.97], 0.6: [0.1, 0.1]}
+    at_two = {"gates": {0.3: [0.98, 0.98], 0.9: [0.98, 0.98]}, "edgepopup": falls, "dense": {0.0: [0.98, 0.98]}}
+    assert verdict(table(at_two), **RATIO)[0] == "not measured"  # 2.0 at least may be far above "about 2"
+    assert verdict(table(at_two), **(RATIO | {"relation": "at least"}))[:2] == ("held", "a lower bound")
+    uneven = at_two | {"gates": {0.3: [0.98, 0.98], 0.8: [0.98, 0.5], 0.9: [0.98, 0.4]}}
+    assert verdict(table(uneven), **(RATIO | {"relation": "at least"}))[0] == "not measured"
+
+
+def test_a_ratio_takes_every_seed():
+    other = {"edgepopup": {0.3: [0.98] * 3, 0.45: [0.97] * 3, 0.6: [0.1] * 3}}
+    own = {"gates": {0.5: [0.98, 0.98, 0.5], 0.9: [0.97, 0.97, 0.4], 0.99: [0.2, 0.2, 0.2]}}
+    found, reason, _ = verdict(table(own | other | DENSE), **RATIO)
+    assert (found, reason) == ("not measured", "1 of 3 seeds of gates never reach 97.00%")
 
 
 def test_what_was_not_run_is_not_measured():

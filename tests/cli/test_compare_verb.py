@@ -43,6 +43,24 @@ def test_two_folders(end, kept, cwd):
     assert "Nothing is worse beyond noise." in out
 
 
+def test_what_fails_now_is_a_regression(end, kept, cwd):
+    kept("before")
+    kept("after")
+    for path in (cwd / "results" / "after").glob("gates-*/record.json"):
+        record = records.read_one(path.parent)
+        records.write(path.parent, record.model_copy(update={"status": "failed"}))
+    code, out, _ = end("compare", "before", "after")
+    assert code == 1
+    assert "Worse beyond noise: gates on lenet300 and digits" in " ".join(out.split())
+
+
+def test_damaged_records_are_told(end, kept, cwd):
+    kept("before")
+    kept("after")
+    next((cwd / "results" / "after").glob("*/record.json")).write_text("{}")
+    assert "left out: " in end("compare", "before", "after")[2]
+
+
 def test_two_methods(end, kept):
     kept("mine", shift=-0.1)
     assert end("compare", "edgepopup", "gates", "--in", "mine")[0] == 1
@@ -56,15 +74,16 @@ def test_a_commit(end, kept, cwd):
     for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "one"]):
         subprocess.run(["git", *command], cwd=cwd, check=True)
     kept("mine", shift=-0.1)
-    code, out, _ = end("compare", "HEAD:mine", "mine")
-    assert code == 1
-    assert "worse" in out
+    for results in ("results", cwd / "results"):
+        code, out, _ = end("compare", "HEAD:mine", "mine", "--results", results)
+        assert code == 1
+        assert "worse" in out
 
 
 def test_what_cannot_be_compared_is_refused(refused, kept):
     kept("one")
     kept("two", version=2)
-    assert "gates on lenet300 and digits has another version of the method on each side: 1, and 2." in refused(
+    assert "edgepopup on lenet300 and digits has another version of the method on each side: 1, and 2." in refused(
         "compare", "one", "two"
     )
     assert "Unknown benchmark with records 'onw'. Did you mean one" in refused("compare", "onw", "two")
