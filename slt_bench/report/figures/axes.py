@@ -86,7 +86,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.{kind}" for kind in FORMATS]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")  # a name may hold any sign
-        for path in paths:
+        for path in reversed(paths):  # a layout costs least on pixels
             with published(path) as temporary:
                 _print(figure, temporary, path.suffix)
             figure.set_layout_engine("none")  # laid out once for all formats
