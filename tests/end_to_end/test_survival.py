@@ -15,7 +15,7 @@ from slt_bench import records
 from slt_bench.attempts import read_attempts
 from slt_bench.claims import is_held
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("survival")]  # one process measures what is undisturbed
+pytestmark = pytest.mark.slow
 
 SAME = ("status", "metrics", "curve", "layers", "flags", "mask_hash", "weight_hash", "settings", "method_version")
 SWEEP = ["--methods", "gates,edgepopup", "--no-references", "--archs", "lenet300", "--datasets", "digits"]

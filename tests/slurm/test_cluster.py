@@ -12,7 +12,7 @@ from slt_bench.attempts import read_attempts
 from slt_bench.claims import read_claim
 from slt_bench.runs import read_runs
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 SMALL = ["--methods", "gates,edgepopup", "--no-references", "--archs", "lenet300", "--datasets", "digits"]
 GRID = (*SMALL, "--sparsities", "0.5,0.8,0.9", "--seeds", "0-3", "--epochs", "3")  # 24 jobs
