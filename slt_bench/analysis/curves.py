@@ -1,7 +1,9 @@
 """Sparsity-accuracy curves: the mean over seeds with its interval, at each sparsity."""
 
 import math
+from collections import Counter
 
+import numpy as np
 import pandas as pd
 
 from slt_bench.analysis.frame import CELL
@@ -21,23 +23,23 @@ def curves(table: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
         interval), n (seeds that are "done"), lost (seeds that collapsed or diverged), and statuses, which names those.
     """
     rows = []
-    for key, group in table.groupby([*CELL, "asked_sparsity"], dropna=False, sort=True):
-        done = group[group["status"] == "done"]
-        interval = t_interval([float(value) for value in done[metric].dropna()])
-        lost = group[group["status"] != "done"]["status"]
+    needed = table[list(dict.fromkeys([*CELL, "asked_sparsity", "method", "purity", "status", "sparsity", metric]))]
+    for key, group in needed.groupby([*CELL, "asked_sparsity"], dropna=False, sort=True):
+        done = (group["status"] == "done").to_numpy()
+        values, sparsities = group[metric].to_numpy()[done], group["sparsity"].to_numpy()[done]
+        interval = t_interval(values[~np.isnan(values)].tolist())
+        lost = Counter(group["status"][~done])
         rows.append(
             dict(zip([*CELL, "asked_sparsity"], key, strict=True))
             | {
                 "method": group["method"].iloc[0],
                 "purity": group["purity"].iloc[0],
-                "sparsity": float(done["sparsity"].mean()) if len(done) else math.nan,
+                "sparsity": float(sparsities.mean()) if len(sparsities) else math.nan,
                 "mean": interval.mean,
                 "half_width": interval.half_width,
                 "n": interval.n,
-                "lost": len(lost),
-                "statuses": ", ".join(
-                    f"{count} {status}" for status, count in lost.value_counts().sort_index().items()
-                ),
+                "lost": lost.total(),
+                "statuses": ", ".join(f"{count} {status}" for status, count in sorted(lost.items())),
             }
         )
     columns = [*CELL, "asked_sparsity", "method", "purity", "sparsity", "mean", "half_width", "n", "lost", "statuses"]

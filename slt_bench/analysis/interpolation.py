@@ -6,12 +6,10 @@ same step everywhere. Nothing is ever told of what lies beyond the ends of a cur
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 SAME_SPARSITY = 1e-3  # in log10 of the remaining weights, as 0.9 and 0.90023: so near, a measured point is taken as is
 SAME_ACCURACY = 1e-9  # thresholds are differences of means, and may be off by rounding
@@ -31,7 +29,7 @@ class Reach:
     at_end: bool
 
 
-def accuracy_at(sparsities: Sequence[float], accuracies: Sequence[float], sparsity: float) -> float:
+def accuracy_at(sparsities: ArrayLike, accuracies: ArrayLike, sparsity: float) -> float:
     """The accuracy of a curve at a sparsity.
 
     Args:
@@ -58,7 +56,7 @@ def accuracy_at(sparsities: Sequence[float], accuracies: Sequence[float], sparsi
     return float(np.interp(depth, depths, measured, left=math.nan, right=math.nan))
 
 
-def sparsity_at(sparsities: Sequence[float], accuracies: Sequence[float], accuracy: float) -> Reach:
+def sparsity_at(sparsities: ArrayLike, accuracies: ArrayLike, accuracy: float) -> Reach:
     """The highest sparsity at which a curve is still at least that accurate.
 
     A curve may fall, rise and fall again: the last fall below the accuracy counts.
@@ -89,15 +87,15 @@ def _crossing(counted: NDArray[np.float64], measured: NDArray[np.float64], accur
     return float(np.clip(1 - 10 ** -(start + share * (end - start)), *counted))
 
 
-def _curve(sparsities: Sequence[float], accuracies: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _curve(sparsities: ArrayLike, accuracies: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The points of a curve, each sparsity once, ascending."""
-    if len(sparsities) != len(accuracies):
-        raise ValueError(f"A curve has {len(sparsities)} sparsities, but {len(accuracies)} accuracies.")
-    points = pd.DataFrame({"sparsity": sparsities, "accuracy": accuracies}, dtype="float64").dropna()
-    means = points.groupby(points["sparsity"].round(DECIMALS))["accuracy"].mean()
-    counted = means.index.to_numpy(np.float64)
-    _check(counted)
-    return counted, means.to_numpy(np.float64)
+    counted, measured = np.asarray(sparsities, dtype=np.float64), np.asarray(accuracies, dtype=np.float64)
+    if len(counted) != len(measured):
+        raise ValueError(f"A curve has {len(counted)} sparsities, but {len(measured)} accuracies.")
+    known = ~(np.isnan(counted) | np.isnan(measured))
+    once, place = np.unique(counted[known].round(DECIMALS), return_inverse=True)
+    _check(once)
+    return once, np.bincount(place, weights=measured[known]) / np.bincount(place)
 
 
 def _check(sparsities: NDArray[np.float64]) -> None:

@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from slt_bench.analysis.interpolation import Reach, accuracy_at, sparsity_at
 from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
 from slt_bench.benchmark import REFERENCES, SPARSITY_TOLERANCE
 
+Floats = NDArray[np.float64]
+NEEDED = ["label", "method", "purity", "asked_sparsity", "sparsity", "seed", "status", "test_accuracy"]
 LOST = ("collapsed", "diverged")
 REACHES = [
     *("label", "method", "purity", "reference", "points", "accuracy", "sparsity", "low", "high", "n", "at_end", "short")
@@ -83,21 +86,25 @@ def ratios(table: pd.DataFrame, baseline: str, points: Sequence[float] = (1.0, 2
         one of those seeds still reaches the threshold at its sparsest point. Seeds where either is lost, or short of
         the threshold, are in no ratio: n tells. Empty where the table has no baseline.
     """
-    base = table[table["label"] == baseline]
+    base = table.loc[table["label"] == baseline, NEEDED]
     dense = _dense(table)
     reference = _own_best(base) if math.isnan(dense) else dense
+    below = _by_asked(base)
     rows = []
     for label, group in _learned(table).groupby("label", sort=True):
         if label == baseline or base.empty:
             continue
-        rows += [{"label": label} | _accuracy_ratio(group, base, sparsity) for sparsity in _asked(base)]
+        measured = _by_asked(group)
+        for sparsity, other in below.items():
+            own = measured[sparsity] if sparsity in measured else accuracies_at(group, sparsity)
+            rows.append({"label": label} | _accuracy_ratio(own, other, sparsity))
         if not math.isnan(reference):
             rows += [{"label": label} | _sparsity_ratio(group, base, reference - point / 100) for point in points]
     return pd.DataFrame(rows, columns=RATIOS)
 
 
 def _learned(table: pd.DataFrame) -> pd.DataFrame:
-    return table[~table["method"].isin(REFERENCES)]
+    return table.loc[~table["method"].isin(REFERENCES), NEEDED]  # few columns: rows are picked many times
 
 
 def _asked(rows: pd.DataFrame) -> list[float]:
@@ -147,9 +154,17 @@ def _best(rows: pd.DataFrame) -> str | None:
     return best if doubtless and _sound(rows[rows["label"] == best]) else None
 
 
+def _by_asked(rows: pd.DataFrame) -> dict[float, "pd.Series[Any]"]:
+    """The test accuracies of one label by seed, at each sparsity that it was asked for; ascending."""
+    groups = {asked: rows[rows["asked_sparsity"] == asked] for asked in _asked(rows)}
+    return {asked: _by_seed(group) for asked, group in groups.items()}
+
+
 def _by_seed(rows: pd.DataFrame) -> "pd.Series[Any]":
     """The test accuracies of one label at one asked sparsity, by seed."""
-    return rows[rows["status"] == "done"].set_index("seed")["test_accuracy"].dropna()
+    values = rows["test_accuracy"].to_numpy()
+    known = (rows["status"] == "done").to_numpy() & ~np.isnan(values)
+    return pd.Series(values[known], rows["seed"].to_numpy()[known])
 
 
 def _sound(rows: pd.DataFrame) -> bool:
@@ -158,16 +173,10 @@ def _sound(rows: pd.DataFrame) -> bool:
     return not rows["status"].isin(LOST).any() and short <= SPARSITY_TOLERANCE
 
 
-def _accuracy_ratio(rows: pd.DataFrame, base: pd.DataFrame, sparsity: float) -> dict[str, Any]:
-    interval = paired_ratio(_accuracies(rows, sparsity), _accuracies(base, sparsity))
+def _accuracy_ratio(own: "pd.Series[Any]", other: "pd.Series[Any]", sparsity: float) -> dict[str, Any]:
+    interval = paired_ratio(own, other)
     about = {"kind": "accuracy at sparsity", "at": sparsity}
     return about | _ratio(interval) | {"remaining_ratio": math.nan, "at_end": False}
-
-
-def _accuracies(rows: pd.DataFrame, sparsity: float) -> "pd.Series[Any]":
-    """The accuracies of one label at a sparsity, by seed: as measured where it was asked for, else on its curve."""
-    asked = rows[rows["asked_sparsity"] == sparsity]
-    return accuracies_at(rows, sparsity) if asked.empty else _by_seed(asked)
 
 
 def _sparsity_ratio(rows: pd.DataFrame, base: pd.DataFrame, accuracy: float) -> dict[str, Any]:
@@ -188,32 +197,28 @@ def _ratio(interval: Interval) -> dict[str, Any]:
 def accuracies_at(rows: pd.DataFrame, sparsity: float) -> "pd.Series[Any]":
     """The accuracy of each seed of one label at a sparsity, by seed; NaN where its curve does not go there."""
     found = {}
-    for seed, curve in _curves(rows):
-        done = curve[~curve["lost"]]
-        found[seed] = accuracy_at(done["sparsity"].tolist(), done["accuracy"].tolist(), sparsity)
+    for seed, sparsities, accuracies, lost in _curves(rows):
+        found[seed] = accuracy_at(sparsities[~lost], accuracies[~lost], sparsity)
     return pd.Series(found, dtype="float64")
 
 
 def reaches(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
     """How far each seed of one label holds an accuracy: columns sparsity and at_end, by seed."""
     found: dict[Any, Reach] = {}
-    for seed, curve in _curves(rows):
-        found[seed] = sparsity_at(curve["sparsity"].tolist(), curve["accuracy"].tolist(), accuracy)
+    for seed, sparsities, accuracies, _ in _curves(rows):
+        found[seed] = sparsity_at(sparsities, accuracies, accuracy)
     values = {"sparsity": [reach.sparsity for reach in found.values()], "at_end": [r.at_end for r in found.values()]}
     return pd.DataFrame(values, index=list(found)).astype({"sparsity": "float64", "at_end": "bool"})
 
 
-def _curves(rows: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """The curve of each seed of one label, to where it was lost: columns sparsity, accuracy and lost."""
+def _curves(rows: pd.DataFrame) -> Iterator[tuple[Any, Floats, Floats, NDArray[np.bool_]]]:
+    """The curve of each seed of one label, to where it was lost: sparsities, accuracies, and whether it was lost."""
     kept = rows[rows["status"].isin(("done", *LOST))]
-    lost = kept["status"] != "done"
-    points = pd.DataFrame(
-        {
-            "seed": kept["seed"],
-            "sparsity": kept["sparsity"].where(~lost, kept["asked_sparsity"]),
-            "accuracy": kept["test_accuracy"].where(~lost, 0.0),
-            "lost": lost,
-        }
-    ).sort_values(["seed", "sparsity", "lost"], ascending=[True, True, False])
-    for seed, curve in points.groupby("seed"):
-        yield seed, curve[curve["lost"].shift(fill_value=False).cumsum() == 0]
+    lost = (kept["status"] != "done").to_numpy()
+    sparsities = np.where(lost, kept["asked_sparsity"], kept["sparsity"])
+    accuracies = np.where(lost, 0.0, kept["test_accuracy"])
+    seeds = kept["seed"].to_numpy()
+    order = np.lexsort((~lost, sparsities, seeds))
+    for part in np.split(order, np.flatnonzero(np.diff(seeds[order])) + 1) if len(order) else ():
+        seen = part[: int(np.argmax(lost[part])) + 1] if lost[part].any() else part
+        yield seeds[part[0]], sparsities[seen], accuracies[seen], lost[seen]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 TASK = ["arch", "dataset", "init", "rescale", "budget", "asked_sparsity"]
 ROUNDING = 1e-12  # values that differ by no more are the same: the rest is rounding
@@ -54,7 +54,7 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
         return _without_ends(values)
     mean = math.fsum(values) / n
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
-    half_width = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * math.sqrt(variance / n)
+    half_width = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * math.sqrt(variance / n)
     return Interval(mean, mean - half_width, mean + half_width, n)
 
 
@@ -183,13 +183,12 @@ def _tasks(
     table: pd.DataFrame, label: str, baseline: str, metric: str
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """The values of both labels, an array of each, on every task that both have."""
-    done = table[(table["status"] == "done") & table[metric].notna()]
+    done = table[(table["status"] == "done") & table[metric].notna() & table["label"].isin((label, baseline))]
     tasks = []
     for _, rows in done.groupby(TASK, dropna=False):
-        first = rows.loc[rows["label"] == label, metric].to_numpy(np.float64)
-        second = rows.loc[rows["label"] == baseline, metric].to_numpy(np.float64)
-        if len(first) and len(second):
-            tasks.append((first, second))
+        own, values = (rows["label"] == label).to_numpy(), rows[metric].to_numpy(np.float64)
+        if own.any() and not own.all():
+            tasks.append((values[own], values[~own]))
     return tasks
 
 

@@ -36,6 +36,9 @@ def report(
 
     `slt_bench report lenet_mnist lenet_fashion --out reports/lenet --baseline edgepopup_global`
     """
+    from slt_bench.report.pool import load_early
+
+    load_early()
     from slt_bench import records
     from slt_bench.cli.show_report import show_report
     from slt_bench.errors import UserError

@@ -1,11 +1,8 @@
 """A report: figures, tables and one page, from records alone."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -19,12 +16,12 @@ from slt_bench.published import Claim
 from slt_bench.records import Found, Record
 from slt_bench.report.overall import overall_plates
 from slt_bench.report.page import render
-from slt_bench.report.section import NETWORK, Material, Section, draw
+from slt_bench.report.plates import NETWORK, Material
+from slt_bench.report.pool import drawing
 from slt_bench.report.style import looks
 from slt_bench.report.tables.table import Table
 
 BASELINE = "edgepopup"  # that ratios are taken to where nobody names another, and it is there
-FEW = 3  # networks for which it does not pay to start processes
 LONGEST_STEM = 120
 
 
@@ -89,11 +86,12 @@ def build(source: Source, out: Path) -> Report:
         raise UserError(f"No records of '{source.name}' can be drawn: {'; '.join(reasons[:3])}.")
     table = frame.frame(usable.compared)
     materials = list(_materials(source, usable.compared, table, out))
-    sections = _draw_all(materials)
     verdicts = judge(source.claims, table)
+    with drawing(materials) as drawn:
+        plates = overall_plates(table, verdicts, _baseline(source, table), _command(source), out)
+        sections = list(drawn)
     report = Report(out / "index.html", verdicts=verdicts, left_out=left_out)
     report.tables = {section.heading: section.accuracy for section in sections}
-    plates = overall_plates(table, verdicts, _baseline(source, table), _command(source), out)
     summary = (
         f"{len(usable.compared)} records compared, {len(source.pending)} jobs without one, {len(left_out)} left out."
     )
@@ -128,15 +126,6 @@ def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, o
             command=_command(source),
             out=out,
         )
-
-
-def _draw_all(materials: Sequence[Material]) -> list[Section]:
-    """The sections, drawn on all cores where there are many."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(materials) <= FEW or cores == 1:
-        return [draw(material) for material in materials]
-    with ProcessPoolExecutor(min(cores, len(materials)), mp_context=get_context("spawn")) as pool:
-        return list(pool.map(draw, materials))
 
 
 def _baseline(source: Source, table: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from slt_bench.analysis.statistics import probability_of_improvement
 from slt_bench.analysis.verdicts import Judged
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.section import Plate, source, write_table
+from slt_bench.report.plates import Plate, source, write_table
 from slt_bench.report.tables.claims import claims_frame, claims_table
 from slt_bench.report.tables.table import Table
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 
 import slt_bench
-from slt_bench.report.section import Plate, Section
+from slt_bench.report.plates import Plate, Section
 
 
 def render(

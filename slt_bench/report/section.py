@@ -2,17 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from slt_bench.analysis.curves import curves
 from slt_bench.analysis.matched import best_by_sparsity, comparable_sparsity, ratios
-from slt_bench.benchmark import REFERENCES
-from slt_bench.files import write_text
 from slt_bench.report.figures.accuracy import accuracy_over_sparsity
 from slt_bench.report.figures.axes import inline, save
 from slt_bench.report.figures.comparable import highest_sparsity
@@ -21,86 +17,11 @@ from slt_bench.report.figures.densities import layer_densities
 from slt_bench.report.figures.gates import binarisation, gate_histograms
 from slt_bench.report.figures.learning import learning_curves
 from slt_bench.report.figures.sanity import sanity_checks
-from slt_bench.report.style import Looks
+from slt_bench.report.plates import Material, Plate, Section, source, write_table
 from slt_bench.report.tables.accuracy import accuracy_table
 from slt_bench.report.tables.comparable import comparable_table, ratio_table
 from slt_bench.report.tables.cost import cost_table
 from slt_bench.report.tables.table import Table
-
-NETWORK = ["arch", "dataset", "init", "rescale"]
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a section is made of.
-
-    Attributes:
-        title: Of the network, as in "lenet300 on mnist".
-        heading: The title with what else tells the network and budget from others.
-        stem: Part of its files' names.
-        table: Its records, as from `analysis.frame`.
-        epochs, layers, bins: As from `analysis.frame`'s learning, layers and histograms, with the columns of `table`.
-        looks: Of the labels in the whole report.
-        baseline: The label that ratios are taken to; empty where there is none.
-        command: What draws the report.
-        out: The report's folder.
-    """
-
-    title: str
-    heading: str
-    stem: str
-    table: pd.DataFrame
-    epochs: pd.DataFrame
-    layers: pd.DataFrame
-    bins: pd.DataFrame
-    looks: Looks
-    baseline: str
-    command: str
-    out: Path
-
-    @property
-    def learned(self) -> pd.DataFrame:
-        """The records of methods that search for a mask, as far as they are "done"."""
-        return self.table[~self.table["method"].isin(REFERENCES) & (self.table["status"] == "done")]
-
-
-@dataclass(frozen=True)
-class Plate:
-    """A figure or a table on the page.
-
-    Attributes:
-        title: Above it.
-        caption: Below it.
-        source: What it was made of, and how; below the caption.
-        svg, alt: Of a figure.
-        inches: How wide it is.
-        table: Of a table.
-        files: Where it lies beside the page, by format.
-    """
-
-    title: str
-    caption: str
-    source: str = ""
-    svg: str = ""
-    alt: str = ""
-    inches: float = 0.0
-    table: Table | None = None
-    files: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Section:
-    """What the page shows of one network.
-
-    Attributes:
-        heading: Above it.
-        plates: Its figures and tables.
-        accuracy: The table of accuracies, which the terminal shows too.
-    """
-
-    heading: str
-    plates: list[Plate]
-    accuracy: Table
 
 
 def draw(material: Material) -> Section:
@@ -259,30 +180,6 @@ def _table(
     """A table on the page and in files; `written` where the files hold it in another shape."""
     files = write_table(material.out, _stem(kind, material), written or table, numbers)
     return Plate(title, caption, source(material.table, material.command), table=table, files=files)
-
-
-def write_table(out: Path, stem: str, table: Table, numbers: pd.DataFrame) -> dict[str, str]:
-    """A table as Markdown and LaTeX, and its numbers as CSV; where they lie in the report's folder, by format."""
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    texts = {
-        "md": table.markdown(),
-        "tex": table.latex(),
-        "csv": numbers.to_csv(index=False, float_format="%.6g"),
-    }
-    for kind, text in texts.items():
-        write_text(out / "tables" / f"{stem}.{kind}", text)
-    return {kind: f"tables/{stem}.{kind}" for kind in texts}
-
-
-def source(table: pd.DataFrame, command: str) -> str:
-    """What a figure or table was made of: the command, the number of records, versions, machines."""
-    versions, machines = (_listed(table[column]) for column in ("versions", "machine"))
-    return f"{command} · {len(table)} records · {versions} · {machines}"
-
-
-def _listed(values: "pd.Series[str]", most: int = 3) -> str:
-    found = sorted(set(values))
-    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
 
 
 def _stem(kind: str, material: Material) -> str:

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import matplotlib as mpl
-
 # Okabe and Ito's palette, ordered so that neighbours also differ in lightness.
 _LOOKS = [
     ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#D55E00", "D"),
@@ -56,5 +54,7 @@ def _look(index: int) -> tuple[str, str]:
 
 def use_style() -> None:
     """Apply the look, and draw without a screen."""
+    import matplotlib as mpl  # noqa: PLC0415 - only processes that draw need it
+
     mpl.use("Agg")
     mpl.rcParams.update(RC)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import position, short, sparsity_axis
+from slt_bench.report.figures.axes import by_label, position, short, sparsity_axis
 from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, Looks, use_style
 
 ROOM = 0.02  # of an interval above the best mean that is shown
@@ -56,21 +56,17 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
 
 
 def _draw_all(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame, looks: Looks) -> None:
-    for label in sorted(set(curves[~curves["method"].isin(REFERENCES)]["label"])):
-        colour, marker = looks[label]
-        curve = curves[(curves["label"] == label) & (curves["n"] > 0)]
-        _draw_curve(axes, label, curve, table[table["label"] == label], colour, marker)
+    learned = curves[~curves["method"].isin(REFERENCES) & (curves["n"] > 0)]
+    for label, curve in by_label(learned):
+        _draw_curve(axes, label, curve.sort_values("sparsity"), *looks[label])
+    _draw_seeds(axes, table[table["label"].isin(learned["label"]) & (table["status"] == "done")], looks)
     _draw_dense(axes, curves)
     _draw_random(axes, curves)
 
 
-def _draw_curve(axes: Axes, label: str, curve: pd.DataFrame, seeds: pd.DataFrame, colour: str, marker: str) -> None:
-    if curve.empty:
-        return
-    curve = curve.sort_values("sparsity")
-    x = position(curve["sparsity"])
+def _draw_curve(axes: Axes, label: str, curve: pd.DataFrame, colour: str, marker: str) -> None:
     axes.errorbar(
-        x,
+        position(curve["sparsity"]),
         100 * curve["mean"],
         yerr=100 * curve["half_width"].fillna(0),
         color=colour,
@@ -78,17 +74,23 @@ def _draw_curve(axes: Axes, label: str, curve: pd.DataFrame, seeds: pd.DataFrame
         label=short(label),
         capsize=2,
     )
-    done = seeds[seeds["status"] == "done"]
-    sns.scatterplot(
-        x=position(done["sparsity"]), y=100 * done["test_accuracy"], color=colour, marker=marker, s=7, alpha=0.5,
-        legend=False, linewidth=0, ax=axes, zorder=3,
-    )  # fmt: skip
     partly = curve[curve["lost"] > 0]
     if len(partly):
         axes.plot(
             position(partly["sparsity"]), 100 * partly["mean"], linestyle="", marker=marker, markersize=7,
             markerfacecolor="none", markeredgecolor=colour, label=f"{short(label)}: seeds lost here",
         )  # fmt: skip
+
+
+def _draw_seeds(axes: Axes, done: pd.DataFrame, looks: Looks) -> None:
+    """A small dot a seed."""
+    colours = {label: looks[label][0] for label in done["label"].unique()}
+    markers = {label: looks[label][1] for label in colours}
+    sns.scatterplot(
+        x=position(done["sparsity"]), y=100 * done["test_accuracy"].to_numpy(), hue=done["label"].to_numpy(),
+        style=done["label"].to_numpy(), palette=colours, markers=markers, s=7, alpha=0.5, legend=False, linewidth=0,
+        ax=axes, zorder=3,
+    )  # fmt: skip
 
 
 def _draw_dense(axes: Axes, curves: pd.DataFrame) -> None:

@@ -20,7 +20,7 @@ from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES, use_style
 
 PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")
-NEAREST = 0.17  # two sparsities that are nearer on the axis share a tick
+NEAREST_INCHES = 0.27  # two sparsities that are nearer on the axis share a tick
 LONGEST = 36  # characters of a name that a figure shows
 
 
@@ -44,6 +44,17 @@ def panels(count: int, height: float, *, columns: int = 3, **more: Any) -> tuple
     return figure, axes[:count]
 
 
+def lowest(axes: Sequence[Axes]) -> list[Axes]:
+    """Of panels as from `panels`, the one in each column that has none below, which the x axis's labels belong to.
+
+    The others lose theirs.
+    """
+    wide = axes[0].get_gridspec().ncols  # type: ignore[union-attr]
+    for above in axes[:-wide]:
+        above.tick_params(labelbottom=False)
+    return list(axes[-wide:])
+
+
 def position(sparsity: "pd.Series[float] | Sequence[float]") -> np.ndarray:
     """Where a sparsity lies on the axis: evenly in the logarithm of what remains."""
     return -np.log10(np.maximum(1.0 - np.asarray(sparsity, dtype=float), 1e-9))
@@ -53,9 +64,13 @@ def sparsity_axis(
     axes: Axes, sparsities: Sequence[float], label: str = "sparsity (log scale of remaining weights)"
 ) -> None:
     """Ticks at the sparsities that were measured, as far as there is room for them."""
+    values = sorted({round(number, 3) for number in sparsities})
+    places = position(values)
+    inches = axes.get_figure(root=True).get_figwidth() * axes.get_position().width  # type: ignore[union-attr]
+    nearest = NEAREST_INCHES * np.ptp(places) / inches if len(places) else 0.0
     shown: list[float] = []
-    for value in (round(number, 3) for number in sorted(sparsities)):
-        if not shown or position([value])[0] - position([shown[-1]])[0] > NEAREST:
+    for value, place in zip(values, places, strict=True):
+        if not shown or place - position([shown[-1]])[0] > nearest:
             shown.append(value)
     axes.set_xticks(position(shown), [f"{value:g}" for value in shown], fontsize="small")
     axes.set_xlabel(label)
@@ -102,7 +117,7 @@ def _print(figure: Figure, path: Path, kind: str) -> None:
         FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
     else:
         figure.set_dpi(PNG_DPI)  # the others have their own
-        FigureCanvasAgg(figure).print_png(path)
+        FigureCanvasAgg(figure).print_png(path, pil_kwargs={"compress_level": 3})
 
 
 def inline(svg: str) -> str:

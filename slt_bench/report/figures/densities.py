@@ -6,9 +6,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from slt_bench.report.figures.axes import by_label, panels, short
+from slt_bench.report.figures.axes import by_label, lowest, panels, short, spread
 
-FEW_LAYERS = 12  # up to which cells hold their number
+FEW_LAYERS, FEW_SPARSITIES = 12, 10  # up to which cells hold their number
+MOST_TICKS = 8
 MANY_LAYERS = 24  # from which on they have no names
 
 
@@ -24,6 +25,8 @@ def layer_densities(layers: pd.DataFrame) -> Figure:
     for index, (panel, (label, rows)) in enumerate(zip(axes, found, strict=True)):
         image = _draw(panel, rows, norm, first=index % 2 == 0)
         panel.set_title(short(label))
+    for panel in lowest(axes):
+        panel.set_xlabel("sparsity")
     figure.colorbar(image, ax=axes, label="share of weights kept", format="{x:g}", pad=0.02)
     return figure
 
@@ -34,13 +37,13 @@ def _draw(panel: Axes, rows: pd.DataFrame, norm: LogNorm, *, first: bool) -> Axe
     names = rows.drop_duplicates("place").set_index("place")["layer"]
     image = panel.imshow(grid.clip(lower=norm.vmin).to_numpy(), norm=norm, cmap="cividis", aspect="auto")
     panel.grid(visible=False)
-    panel.set_xticks(range(len(grid.columns)), [f"{value:g}" for value in grid.columns])
+    ticks = spread(range(len(grid.columns)), MOST_TICKS)
+    panel.set_xticks(ticks, [f"{grid.columns[tick]:g}" for tick in ticks])
     named = first and len(grid) <= MANY_LAYERS
     panel.set_yticks(range(len(grid)) if named else [], [names[place] for place in grid.index] if named else [])
-    panel.set_xlabel("sparsity")
     panel.set_ylabel("layer" if first else "")
     panel.tick_params(labelsize=6, length=0)
-    if len(grid) <= FEW_LAYERS:
+    if len(grid) <= FEW_LAYERS and len(grid.columns) <= FEW_SPARSITIES:
         _annotate(panel, grid, norm)
     return image
 

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slt_bench.report.figures.axes import by_label, panels, position, short, sparsity_axis, spread
+from slt_bench.report.figures.axes import by_label, lowest, panels, position, short, sparsity_axis, spread
 from slt_bench.report.style import Looks
 
 MANY = 4  # histograms in a panel
@@ -55,9 +55,11 @@ def gate_histograms(bins: pd.DataFrame) -> Figure:
             name = "own" if sparsity < 0 else f"{sparsity:g}"
             panel.stairs(100 * means["share"], edges, color=SHADES[index], linestyle=DASHES[index], label=name)
         panel.set_yscale("log")
+        panel.yaxis.set_major_formatter("{x:g}")
         panel.minorticks_off()
-        panel.set_xlabel("gate")
         panel.set_title(short(label))
+    for panel in lowest(axes):
+        panel.set_xlabel("gate")
     axes[-1].legend(title="sparsity", title_fontsize=6)
     axes[0].set_ylabel("share of all gates (%)")
     return figure

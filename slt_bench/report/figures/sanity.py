@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slt_bench.report.figures.axes import by_label, panels, position, short, sparsity_axis
+from slt_bench.report.figures.axes import by_label, lowest, panels, position, short, sparsity_axis
 from slt_bench.report.style import Looks
 
 KINDS = {
@@ -21,7 +21,7 @@ def sanity_checks(table: pd.DataFrame, looks: Looks) -> Figure:
         looks: As from `style.looks`.
     """
     found = list(by_label(table))
-    figure, axes = panels(len(found), 2.0, columns=3, sharey=True)
+    figure, axes = panels(len(found), 2.0, columns=3, sharex=True, sharey=True)
     for panel, (label, rows) in zip(axes, found, strict=True):
         colour, marker = looks[label]
         at = rows["asked_sparsity"].fillna(rows["sparsity"].round(2))
@@ -33,7 +33,9 @@ def sanity_checks(table: pd.DataFrame, looks: Looks) -> Figure:
             )  # fmt: skip
         panel.set_ylim(0, 104)
         panel.set_title(short(label))
-        sparsity_axis(panel, [float(value) for value in means.index], "sparsity")
+    everywhere = table["asked_sparsity"].fillna(table["sparsity"].round(2)).unique()
+    for panel in lowest(axes):  # all have one axis
+        sparsity_axis(panel, [float(value) for value in everywhere], "sparsity")
     axes[0].set_ylabel("validation accuracy (%)")
     axes[-1].legend(loc="center left")
     return figure

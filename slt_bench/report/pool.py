@@ -1,0 +1,48 @@
+"""The processes that draw sections: as many as there are cores, where there are many sections."""
+
+import contextlib
+import gc
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import forkserver, get_context
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # nothing heavy loads here, so that the server can be started first of all
+    from slt_bench.report.plates import Material, Section
+
+FEW = 3  # sections for which it does not pay to start processes
+
+
+def load_early() -> None:
+    """Have what drawing needs loaded by a process from which those that draw are forked, while records are read."""
+    if _cores() > 1:
+        forkserver.set_forkserver_preload(["slt_bench.report.section"])
+        forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def drawing(materials: "Sequence[Material]") -> "Iterator[Iterator[Section]]":
+    """The sections, in their order; where there are many, they are being drawn meanwhile."""
+    cores = min(_cores(), len(materials))
+    if len(materials) <= FEW or cores == 1:
+        yield map(_draw, materials)
+        return
+    with ProcessPoolExecutor(cores, get_context("forkserver"), initializer=_collect_seldom) as pool:
+        yield pool.map(_draw, materials)
+
+
+def _draw(material: "Material") -> "Section":
+    from slt_bench.report.section import draw  # noqa: PLC0415 - matplotlib loads only in processes that draw
+
+    return draw(material)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _collect_seldom() -> None:
+    """Drawing makes many objects and few cycles: looking for those would take a tenth of its time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)

@@ -1,0 +1,73 @@
+"""What any figure must be: readable, whatever is drawn."""
+
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from slt_bench.analysis.curves import curves
+from slt_bench.report.figures.accuracy import accuracy_over_sparsity
+from slt_bench.report.figures.densities import layer_densities
+from slt_bench.report.figures.gates import gate_histograms
+from slt_bench.report.figures.sanity import sanity_checks
+from slt_bench.report.style import looks
+
+LABELS = ["biprop", "edgepopup", "gates", "hard_concrete", "iterand"]
+SPARSITIES = [round(0.3 + 0.69 * index / 14, 3) for index in range(15)]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Five methods at 15 sparsities: more than any axis has room for."""
+    same = {
+        "purity": "frozen", "arch": "lenet300", "dataset": "mnist", "init": "signed_constant", "status": "done",
+        "shuffled_accuracy": 0.1, "redrawn_accuracy": 0.1,
+    }  # fmt: skip
+    rows = [
+        same
+        | {"label": label, "method": label, "asked_sparsity": sparsity, "sparsity": sparsity, "seed": seed}
+        | dict.fromkeys(("test_accuracy", "validation_accuracy"), 0.98 - 0.01 * seed - 0.2 * sparsity**9)
+        for label in LABELS
+        for sparsity in SPARSITIES
+        for seed in range(2)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(params=["accuracy", "sanity", "layers", "gates"])
+def figure(request, table):
+    """A figure of each kind with several panels or a long axis."""
+    parts = pd.concat([table.assign(layer=f"{place}.weight", place=place, density=0.5) for place in range(3)])
+    bins = pd.concat([table.assign(low=low, high=low + 0.25, share=0.25) for low in (0.0, 0.25, 0.5, 0.75)])
+    makers = {
+        "accuracy": lambda: accuracy_over_sparsity(table, curves(table), looks(LABELS), "title"),
+        "sanity": lambda: sanity_checks(table, looks(LABELS)),
+        "layers": lambda: layer_densities(parts),
+        "gates": lambda: gate_histograms(bins),
+    }
+    made = makers[request.param]()
+    made.canvas.draw()
+    yield made
+    plt.close(made)
+
+
+def labels_of(axis):
+    """The places of an axis' labels that are seen, and their texts."""
+    seen = [label for label in axis.get_ticklabels() if label.get_visible() and label.get_text()]
+    return [label.get_window_extent() for label in seen], [label.get_text() for label in seen]
+
+
+def test_no_two_labels_of_an_axis_touch(figure):
+    read = 0
+    for axes in figure.axes:
+        boxes, _ = labels_of(axes.xaxis)
+        read += len(boxes)
+        assert all(left.x1 < right.x0 for left, right in pairwise(sorted(boxes, key=lambda box: box.x0)))
+    assert read > 3
+
+
+def test_labels_are_numbers_and_names(figure):
+    texts = [text for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for text in labels_of(axis)[1]]
+    assert texts
+    assert not [text for text in texts if set(text) & set("${}\\^")], "no markup of mathematics is left in them"
