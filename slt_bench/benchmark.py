@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +23,8 @@ REFERENCES = ("random_mask", "dense")  # the floor and the ceiling, beside every
 SMOKE_IMAGES = 8  # for training; half as many for validation and test
 SMOKE_BATCH = 4
 SPARSITY_TOLERANCE = 0.01  # a counted sparsity that is further from the asked one is told wherever it is shown
+Labels = Literal["true", "shuffled"]
+LABELS = get_args(Labels)
 NAME = r"^[A-Za-z0-9_-]+$"  # of a benchmark, which is also its folder's
 
 
@@ -42,6 +44,9 @@ class Budget(Model):
     schedule: Literal["cosine", "constant"] = "cosine"
     augment: bool = Field(True, description="crops and mirror images, where the data set has them")
     precision: Literal["float32", "bf16"] = "float32"
+    labels: Labels = Field(
+        "true", description="of the training split; shuffled ones say nothing, and no ticket may know better"
+    )
 
     def text(self) -> str:
         """The budget in words, as in "20 epochs, batches of 128"."""

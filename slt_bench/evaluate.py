@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,12 +34,22 @@ def measure_statistics(network: FrozenNetwork, effective: Tensor, train: Split, 
     network.measure_statistics(batches, effective)
 
 
+CHECKS = ("shuffled", "redrawn", "inverted")
+
+
 @dataclass(frozen=True)
 class Sanity:
-    """Validation accuracies of what must not work: the mask shuffled within its layers; the weights redrawn."""
+    """Validation accuracies of what must not work.
+
+    Attributes:
+        shuffled: The mask shuffled within its layers.
+        redrawn: The mask over other weights of the same init.
+        inverted: What the mask removes, without what it keeps.
+    """
 
     shuffled: float
     redrawn: float
+    inverted: float
 
     def survivors(self, classes: int) -> list[str]:
         """The checks that left the accuracy well above chance: by 15 points, or by 1.5 times chance if that is less.
@@ -46,11 +57,11 @@ class Sanity:
         Untrained networks of 10 classes score up to about 0.2.
         """
         limit = 1 / classes + min(1.5 / classes, 0.15)
-        return [name for name in ("shuffled", "redrawn") if getattr(self, name) > limit]
+        return [name for name in CHECKS if getattr(self, name) > limit]
 
 
 def sanity(ticket: Ticket, network: FrozenNetwork, train: Split, validation: Split, info: DatasetInfo) -> Sanity:
-    """Both sanity checks of a ticket (Frankle et al. 2021; Su et al. 2020), statistics measured anew for each.
+    """The sanity checks of a ticket (Frankle et al. 2021; Su et al. 2020), statistics measured anew for each.
 
     Args:
         ticket: A ticket whose weights are frozen.
@@ -67,11 +78,23 @@ def sanity(ticket: Ticket, network: FrozenNetwork, train: Split, validation: Spl
 
     redrawn = ticket.frozen_network(ticket.seed + REDRAWN_SEED_OFFSET, network.device)
     shuffled = shuffle_within_layers(ticket.mask, network.sizes, ticket.seed)
-    return Sanity(score(network, shuffled), score(redrawn, ticket.mask))
+    return Sanity(score(network, shuffled), score(redrawn, ticket.mask), score(network, ~ticket.mask))
+
+
+def dead_units(mask: Tensor, shape: tuple[int, ...]) -> int:
+    """How many units of a layer (its outputs) get nothing, since no weight that leads to them is kept.
+
+    Args:
+        mask: The layer's part of a mask.
+        shape: Of its weight; the first side are its outputs.
+    """
+    return int((~mask.view(shape[0], -1).any(dim=1)).sum())
 
 
 def shuffle_within_layers(mask: Tensor, sizes: list[int], seed: int) -> Tensor:
     """The mask (N,) with each layer's part in a random order, so that only the layer densities remain."""
-    parts = mask.split(sizes)
-    orders = [streams.permutation(len(part), "slt_bench shuffle 1", seed, i) for i, part in enumerate(parts)]
-    return torch.cat([part[torch.from_numpy(order)] for part, order in zip(parts, orders, strict=True)])
+    parts = [
+        streams.subset(len(part), int(part.sum()), "slt_bench shuffle 2", seed, place)
+        for place, part in enumerate(mask.split(sizes))
+    ]
+    return torch.from_numpy(np.concatenate(parts))

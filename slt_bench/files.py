@@ -13,6 +13,8 @@ from slt_bench.errors import StorageError
 
 TEMPORARY = ".partial-"  # begins the names of files that nobody should read
 _MARK = ',"checksum":"'
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
 
 
 @contextlib.contextmanager
@@ -25,6 +27,7 @@ def published(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{TEMPORARY}{uuid4().hex}-{path.name}")
     try:
         yield temporary
+        temporary.chmod(0o666 & ~_UMASK)  # some writers let nobody else read what they write
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -123,7 +123,8 @@ class FrozenNetwork(nn.Module):
         """
         base = self.weights if weights is None else weights
         if self.rescale == "density":
-            base = base * self.spread(self.densities(gates.detach()).rsqrt())
+            factors = self.densities(gates.detach()).rsqrt()
+            base = torch.cat([part * factor for part, factor in zip(base.split(self.sizes), factors, strict=True)])
         return base * gates
 
     def densities(self, gates: Tensor) -> Tensor:

@@ -145,9 +145,11 @@ def keep_top(values: Tensor, count: int) -> Tensor:
         return torch.full_like(values, removed <= 0, dtype=torch.bool)
     threshold = kth_smallest(values, removed)
     mask = values > threshold
-    if mask.is_cuda or int(mask.sum()) < count:
-        ties = values == threshold
+    ties = values == threshold
+    if mask.is_cuda:
         mask |= ties & (ties.cumsum(0) <= count - mask.sum())
+    else:
+        mask[ties.nonzero()[: count - int(mask.sum())]] = True
     return mask
 
 

@@ -30,13 +30,20 @@ Status = Literal["done", "collapsed", "diverged", "failed"]
 
 
 class LayerDensity(BaseModel):
-    """How much of a layer the mask keeps."""
+    """How much of a layer the mask keeps.
+
+    Attributes:
+        name, shape: Of its weight.
+        density: The share of its weights that are kept.
+        dead_units: How many of its outputs no kept weight leads to; None where that was not counted.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     shape: tuple[int, ...]
     density: float = Field(ge=0, le=1)
+    dead_units: int | None = Field(None, ge=0)
 
 
 class Record(BaseModel):
@@ -233,15 +240,23 @@ def _place(known: Record | None, record: Record) -> Literal["added", "replaced",
     """What becomes of a record beside the one that is there."""
     if known is None:
         return "added"
-    if _outcome(known) == _outcome(record):
-        return "replaced" if record.gate_histogram and not known.gate_histogram else "same"
+    if _outcome(known, record) == _outcome(record, known):
+        return "replaced" if _measured(record) > _measured(known) else "same"
     better = (record.method_version, record.status != "failed") > (known.method_version, known.status != "failed")
     return "replaced" if better else "conflicts"
 
 
-def _outcome(record: Record) -> tuple[Any, ...]:
-    """What must agree where a job ran twice: everything but times, memory and place."""
-    return (record.status, record.method_version, record.settings, record.metrics, record.mask_hash, record.weight_hash)
+def _outcome(record: Record, other: Record) -> tuple[Any, ...]:
+    """What must agree where a job ran twice: everything but times, memory and place, as far as both measured it."""
+    metrics = {name: value for name, value in record.metrics.items() if name in other.metrics}
+    return (record.status, record.method_version, record.settings, metrics, record.mask_hash, record.weight_hash)
+
+
+def _measured(record: Record) -> set[str]:
+    """What a record holds that those of an older suite may lack."""
+    parts = {"gate_histogram": bool(record.gate_histogram)}
+    parts["dead_units"] = any(layer.dead_units is not None for layer in record.layers)
+    return {*record.metrics, *(name for name, there in parts.items() if there)}
 
 
 def _lines(path: Path) -> list[str]:

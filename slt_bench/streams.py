@@ -37,12 +37,24 @@ def normal(count: int, *key: object) -> Floats:
 
 def signs(count: int, *key: object) -> Floats:
     """`count` numbers, -1 or 1 with equal probability, of the stream that `key` names."""
-    return np.where(uniform(count, *key) < 0.5, -1.0, 1.0)
+    bits = _philox(key).random_raw(count)
+    return np.where(bits < np.uint64(1 << 63), -1.0, 1.0)  # the sign of its uniform numbers minus 1/2
 
 
 def permutation(count: int, *key: object) -> NDArray[np.int64]:
     """A random order of 0 to count - 1, of the stream that `key` names."""
     return np.argsort(_philox(key).random_raw(count), kind="stable").astype(np.int64)
+
+
+def subset(count: int, chosen: int, *key: object) -> NDArray[np.bool_]:
+    """Which `chosen` of `count` things are drawn without replacement, by the stream that `key` names."""
+    bits = _philox(key).random_raw(count)
+    if not 0 < chosen < count:
+        return np.full(count, chosen > 0)
+    last = np.partition(bits, chosen - 1)[chosen - 1]
+    drawn: NDArray[np.bool_] = bits <= last
+    drawn[np.flatnonzero(bits == last)[chosen - np.count_nonzero(bits < last) :]] = False
+    return drawn
 
 
 def _digest(parts: tuple[object, ...]) -> bytes:

@@ -1,8 +1,15 @@
 """The ticket: everything needed to rebuild a subnetwork, in one small file that holds no weight of a frozen network.
 
-Format 1 is a safetensors file. Its tensors are `mask` (N bits, packed, first weight in the highest bit), one
-`statistics.NAME` for each normalisation statistic, and `weights` (N float32) only where a method's purity is not
-"frozen". Its metadata is one JSON object, `ticket`, with the fields of `Ticket` and a SHA-256 over everything else.
+Format 2 is a safetensors file. Its tensors are
+
+    mask              bytes: the mask's code, as `slt_bench.mask_code` describes it
+    statistics.NAME   each normalisation statistic
+    weights           N float32, only where a method's purity is not "frozen"
+
+and its metadata is one JSON object, `ticket`: the fields of `Ticket` but the tensors; `format`; `layers`, a pair
+(weights, kept weights) for each layer in the order of the flat vector; `mask_hash`, the SHA-256 of the mask as N bits,
+the first weight in the highest bit of the first byte and the last byte filled with 0; and `checksum`, a SHA-256 over
+the object without it and the tensors, as `slt_bench.sealed` describes it.
 Reading executes nothing that a file brings, and a damaged file is an error, never another network.
 """
 
@@ -10,18 +17,22 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from slt_bench import mask_code
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork, check_shape
+from slt_bench.method import Purity
 from slt_bench.sealed import DamagedError, read_sealed, write_sealed
 
-FORMAT = "slt_bench ticket 1"
+FORMAT = "slt_bench ticket 2"
+MOST_WEIGHTS = 2**31  # that a file may speak of: what memory holds
 FIELDS = ("arch", "shape", "classes", "init", "rescale", "seed", "weight_hash", "purity", "provenance")
 
 
@@ -33,6 +44,7 @@ class Ticket:
         arch, shape, classes, init, rescale, seed: As of `FrozenNetwork`.
         weight_hash: Of the frozen network that the mask belongs to.
         purity: What the method changed beside the mask.
+        sizes: How many weights each layer has, in the order of the flat vector.
         mask: (N,) bool, on the CPU.
         statistics: Normalisation statistics under the mask.
         weights: (N,) float32 in place of the frozen weights; None for purity "frozen".
@@ -47,6 +59,7 @@ class Ticket:
     seed: int
     weight_hash: str
     purity: str
+    sizes: tuple[int, ...]
     mask: Tensor
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
     weights: Tensor | None = None
@@ -58,9 +71,14 @@ class Ticket:
         return 1.0 - int(self.mask.sum()) / self.mask.numel()
 
     @property
+    def counts(self) -> list[tuple[int, int]]:
+        """Of each layer: its weights, and how many of them are kept."""
+        return [(part.numel(), int(part.sum())) for part in self.mask.split(self.sizes)]
+
+    @property
     def mask_hash(self) -> str:
-        """SHA-256 of the packed mask."""
-        return hashlib.sha256(_packed(self.mask).numpy().tobytes()).hexdigest()
+        """SHA-256 of the mask as bits."""
+        return _hash(self.mask.numpy())
 
     def frozen_network(self, seed: int, device: torch.device | str = "cpu") -> FrozenNetwork:
         """The ticket's architecture and init with the weights of any seed; its own seed gives its own weights."""
@@ -84,6 +102,8 @@ class Ticket:
         if n != self.mask.numel():
             raise UserError(f"The ticket's mask has {self.mask.numel():,} bits; {self.arch} has {n:,} weights.")
         network = self.frozen_network(self.seed, device)
+        if tuple(network.sizes) != self.sizes:
+            raise UserError(f"The ticket's layers are not those of {self.arch}.")
         if network.weight_hash() != self.weight_hash:
             raise UserError(
                 f"The weights of {self.arch}, seed {self.seed}, are not those that the ticket was found in."
@@ -112,12 +132,14 @@ class Subnetwork(nn.Module):
 
 def write_ticket(path: Path, ticket: Ticket) -> None:
     """The ticket at `path`, whole or not at all."""
-    tensors = {"mask": _packed(ticket.mask)}
+    code = mask_code.encode(ticket.mask.numpy(), ticket.sizes)
+    tensors = {"mask": torch.frombuffer(bytearray(code), dtype=torch.uint8) if code else torch.empty(0).byte()}
     tensors |= {f"statistics.{name}": tensor.cpu().contiguous() for name, tensor in ticket.statistics.items()}
     if ticket.weights is not None:
         tensors["weights"] = ticket.weights.cpu().float().contiguous()
-    header = {name: getattr(ticket, name) for name in FIELDS} | {"format": FORMAT, "n": ticket.mask.numel()}
-    write_sealed(path, "ticket", header, tensors)
+    header = {name: getattr(ticket, name) for name in FIELDS}
+    own = {"format": FORMAT, "layers": ticket.counts, "mask_hash": ticket.mask_hash}
+    write_sealed(path, "ticket", header | own, tensors)
 
 
 def read_ticket(path: Path) -> Ticket:
@@ -145,7 +167,6 @@ class _Header(BaseModel):
 
     format: str
     checksum: str
-    n: PositiveInt
     arch: str
     shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     classes: PositiveInt
@@ -153,16 +174,25 @@ class _Header(BaseModel):
     rescale: str
     seed: int
     weight_hash: str
-    purity: str
+    purity: Purity
+    layers: list[tuple[PositiveInt, NonNegativeInt]] = Field(min_length=1)
+    mask_hash: str
     provenance: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _counts_are_possible(self) -> Self:
+        if any(kept > n for n, kept in self.layers):
+            raise ValueError("a layer keeps more weights than it has")
+        if sum(n for n, _ in self.layers) > MOST_WEIGHTS:
+            raise ValueError(f"it has more than {MOST_WEIGHTS:,} weights")
+        return self
 
 
 def _ticket(header: _Header, tensors: Mapping[str, Tensor]) -> Ticket:
-    packed, weights = tensors.get("mask"), tensors.get("weights")
-    if packed is None or packed.dtype != torch.uint8 or packed.shape != (-(-header.n // 8),):
-        raise ValueError(f"its mask is not one of {header.n:,} bits")
-    if weights is not None and (weights.dtype != torch.float32 or weights.shape != (header.n,)):
-        raise ValueError(f"its weights are not {header.n:,} numbers of 32 bits")
+    mask = _mask(header, tensors.get("mask"))
+    weights = tensors.get("weights")
+    if weights is not None and (weights.dtype != torch.float32 or weights.shape != mask.shape):
+        raise ValueError(f"its weights are not {mask.numel():,} numbers of 32 bits")
     if weights is not None and header.purity == "frozen":
         raise ValueError("its purity is 'frozen', and it brings weights of its own")
     others = {name: tensor for name, tensor in tensors.items() if name not in ("mask", "weights")}
@@ -171,11 +201,21 @@ def _ticket(header: _Header, tensors: Mapping[str, Tensor]) -> Ticket:
             raise ValueError(f"its tensor '{name}' is none that a ticket has")
     return Ticket(
         **{name: getattr(header, name) for name in FIELDS},
-        mask=torch.from_numpy(np.unpackbits(packed.numpy(), count=header.n).astype(bool)),
+        sizes=tuple(n for n, _ in header.layers),
+        mask=mask,
         statistics={name.removeprefix("statistics."): tensor for name, tensor in others.items()},
         weights=weights,
     )
 
 
-def _packed(mask: Tensor) -> Tensor:
-    return torch.from_numpy(np.packbits(mask.cpu().numpy()))
+def _mask(header: _Header, code: Tensor | None) -> Tensor:
+    if code is None or code.dtype != torch.uint8 or code.ndim != 1:
+        raise ValueError("its mask's code is missing, or none of bytes")
+    mask = mask_code.decode(code.numpy().tobytes(), header.layers)
+    if _hash(mask) != header.mask_hash:
+        raise ValueError("its mask is not the one whose hash it names")
+    return torch.from_numpy(mask)
+
+
+def _hash(mask: NDArray[np.bool_]) -> str:
+    return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()

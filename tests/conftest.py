@@ -1,6 +1,7 @@
 """Fixtures that tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from slt_bench.benchmark import Budget, Job
 from slt_bench.execution.work import Context
 
 torch.set_num_threads(1)
+sys.path.insert(0, str(Path(__file__).parent))  # where what tests share is imported from
 
 
 @pytest.fixture

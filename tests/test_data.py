@@ -21,7 +21,7 @@ import torch
 
 from slt_bench.data import DATASETS, catalogue, default_root, find
 from slt_bench.data import root as roots
-from slt_bench.data.dataset import Split, load
+from slt_bench.data.dataset import SealedError, Split, load, sealed
 from slt_bench.data.fetch import fetch
 from slt_bench.data.pipeline import augment, epoch_order, normalise, plain_batches, steps_per_epoch, training_batch
 from slt_bench.errors import UserError
@@ -144,6 +144,35 @@ def test_the_first_images_are_a_smaller_data_set(tmp_path):
     assert (len(small.train), len(small.validation), len(small.test)) == (8, 4, 4)
     assert torch.equal(small.train.images, data.train.images[:8])
     assert torch.equal(small.test.labels, data.test.labels[:4])
+
+
+def test_a_sealed_test_split_cannot_be_read(tmp_path):
+    data = load("digits", tmp_path)
+    with sealed("a method learns"):
+        with sealed("another learns beside it"):
+            assert len(data.train) > 0
+        for ask in (lambda: data.test, lambda: load("digits", tmp_path).test, lambda: data.first(8, 4).test):
+            with pytest.raises(SealedError, match="digits was asked for while a method learns"):
+                ask()
+    assert len(data.test) == 360
+
+
+def test_a_seal_is_broken_by_an_error_too(tmp_path):
+    with pytest.raises(ZeroDivisionError), sealed("a method learns"):
+        raise ZeroDivisionError
+    assert len(load("digits", tmp_path).test) == 360
+
+
+def test_shuffled_labels_are_those_of_other_training_images(tmp_path):
+    data = load("digits", tmp_path)
+    shuffled = data.with_shuffled_labels(3)
+    assert torch.equal(shuffled.train.images, data.train.images)
+    assert torch.equal(shuffled.train.labels.sort().values, data.train.labels.sort().values)
+    assert float((shuffled.train.labels == data.train.labels).double().mean()) < 0.2
+    assert shuffled.validation is data.validation
+    assert torch.equal(shuffled.test.labels, data.test.labels)
+    assert torch.equal(shuffled.train.labels, data.with_shuffled_labels(3).train.labels)
+    assert not torch.equal(shuffled.train.labels, data.with_shuffled_labels(4).train.labels)
 
 
 def test_the_catalogue_tells_the_digits_own_mean_and_deviation(tmp_path):

@@ -7,15 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tickets import ticket_of
 from torch import nn
 
 from slt_bench import evaluate
 from slt_bench.data.catalogue import DATASETS
 from slt_bench.data.dataset import Dataset, Split
 from slt_bench.data.dataset import load as load_data
-from slt_bench.evaluate import Sanity, accuracy, measure_statistics, sanity, shuffle_within_layers
+from slt_bench.evaluate import Sanity, accuracy, dead_units, measure_statistics, sanity, shuffle_within_layers
 from slt_bench.frozen import FrozenNetwork
-from slt_bench.ticket import Ticket
 
 INFO = dataclasses.replace(DATASETS["cifar10"], shape=(3, 8, 8))
 
@@ -95,22 +95,16 @@ class TestSurvivors:
     @pytest.mark.parametrize(("classes", "limit"), [(10, 0.25), (100, 0.025), (2, 0.65), (1000, 0.0025)])
     def test_limits(self, classes, limit):
         just_below, just_above = limit - 1e-6, limit + 1e-6
-        assert Sanity(just_below, just_below).survivors(classes) == []
-        assert Sanity(just_above, just_below).survivors(classes) == ["shuffled"]
-        assert Sanity(just_below, just_above).survivors(classes) == ["redrawn"]
-        assert Sanity(just_above, 1.0).survivors(classes) == ["shuffled", "redrawn"]
+        assert Sanity(just_below, just_below, just_below).survivors(classes) == []
+        assert Sanity(just_above, just_below, just_below).survivors(classes) == ["shuffled"]
+        assert Sanity(just_below, just_above, just_below).survivors(classes) == ["redrawn"]
+        assert Sanity(just_below, just_below, just_above).survivors(classes) == ["inverted"]
+        assert Sanity(just_above, 1.0, 0.0).survivors(classes) == ["shuffled", "redrawn"]
 
     @pytest.mark.parametrize("classes", [2, 10, 100])
     def test_chance_is_no_survivor_and_perfection_is(self, classes):
-        assert Sanity(1 / classes, 1 / classes).survivors(classes) == []
-        assert Sanity(1.0, 1.0).survivors(classes) == ["shuffled", "redrawn"]
-
-
-def ticket_of(network, mask):
-    return Ticket(
-        arch=network.arch, shape=network.shape, classes=10, init=network.init, rescale=network.rescale,
-        seed=network.seed, weight_hash=network.weight_hash(), purity="frozen", mask=mask,
-    )  # fmt: skip
+        assert Sanity(*[1 / classes] * 3).survivors(classes) == []
+        assert Sanity(1.0, 1.0, 1.0).survivors(classes) == ["shuffled", "redrawn", "inverted"]
 
 
 class TestStatistics:
@@ -155,9 +149,23 @@ class TestStatistics:
         redrawn = FrozenNetwork("wrn10_1", shape=(3, 8, 8), classes=10, seed=evaluate.REDRAWN_SEED_OFFSET)
         assert found.redrawn == pytest.approx(score(redrawn, mask), abs=0.011)
         assert redrawn.weight_hash() != clean.weight_hash()
+        assert found.inverted == pytest.approx(score(clean, ~mask), abs=0.011)
 
 
-def test_a_real_ticket_dies_when_it_is_shuffled_or_redrawn(tmp_path):
+class TestDeadUnits:
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=8))
+    def test_are_the_outputs_without_a_weight(self, rows):
+        mask = torch.tensor(rows)
+        assert dead_units(mask.flatten(), tuple(mask.shape)) == sum(not any(row) for row in rows)
+
+    def test_of_a_convolution(self):
+        mask = torch.zeros(4, 2, 3, 3, dtype=torch.bool)
+        mask[1, 0, 2, 2] = mask[3] = True
+        assert dead_units(mask.flatten(), (4, 2, 3, 3)) == 2
+
+
+def test_a_real_ticket_dies_when_it_is_shuffled_redrawn_or_inverted(tmp_path):
     from slt_bench.benchmark import Budget
     from slt_bench.plugins import load
     from slt_bench.search import search

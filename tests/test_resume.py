@@ -83,7 +83,7 @@ def images(dataset):
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (14, *info.shape), dtype=torch.uint8, generator=generator)
     split = Split(pixels, torch.randint(info.classes, (14,), generator=generator))
-    return Dataset(info, split, split.first(6), split.first(1))
+    return Dataset(info, split, split.first(6), lambda: split.first(1))
 
 
 def new(kind, settings=None, arch="lenet300", dataset="digits"):

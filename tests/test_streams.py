@@ -105,6 +105,7 @@ class TestSigns:
     def test_halves(self):
         numbers = streams.signs(100_000, "halves")
         assert set(np.unique(numbers)) == {-1.0, 1.0}
+        assert np.array_equal(numbers, np.sign(streams.uniform(100_000, "halves") - 0.5))
         assert abs(numbers.mean()) < 5 / np.sqrt(len(numbers))
 
 
@@ -119,6 +120,31 @@ class TestPermutation:
             first, second, _ = streams.permutation(3, "orders", seed)
             seen[2 * first + (second == (first + 1) % 3)] += 1
         assert stats.chisquare(seen).pvalue > 1e-4
+
+
+class TestSubset:
+    @given(st.integers(0, 300), st.floats(0, 1), st.integers())
+    def test_has_exactly_as_many_as_asked(self, count, share, seed):
+        chosen = round(share * count)
+        drawn = streams.subset(count, chosen, seed)
+        assert drawn.shape == (count,)
+        assert drawn.sum() == chosen
+
+    def test_every_subset_is_as_likely(self):
+        seen = np.zeros(16)
+        for seed in range(3000):
+            seen[int(streams.subset(4, 2, "subsets", seed) @ np.array([1, 2, 4, 8]))] += 1
+        found = seen[[3, 5, 6, 9, 10, 12]]
+        assert found.sum() == 3000
+        assert stats.chisquare(found).pvalue > 1e-4
+
+    def test_equal_bits_change_no_count(self, monkeypatch):
+        class Same:
+            def random_raw(self, count):
+                return np.full(count, 7, dtype=np.uint64)
+
+        monkeypatch.setattr(streams, "_philox", lambda _: Same())
+        assert streams.subset(5, 2, "ties").tolist() == [True, True, False, False, False]
 
 
 class TestKeys:

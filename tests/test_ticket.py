@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tickets import random_mask, ticket_of
 from torch.nn import functional
 
 from slt_bench.errors import UserError
@@ -26,27 +27,10 @@ def plain_ticket(mask, **changes):
     """A ticket that fits no network; enough for reading and writing."""
     fields = {
         "arch": "lenet300", "shape": (1, 8, 8), "classes": 10, "init": "signed_constant", "rescale": "density",
-        "seed": 3, "weight_hash": "0" * 64, "purity": "frozen", "mask": mask, "provenance": {"job": {"a": [1, 2.5]}},
+        "seed": 3, "weight_hash": "0" * 64, "purity": "frozen", "sizes": (len(mask),), "mask": mask,
+        "provenance": {"job": {"a": [1, 2.5]}},
     }  # fmt: skip
     return Ticket(**(fields | changes))
-
-
-def ticket_of(network, mask, **changes):
-    return Ticket(
-        arch=network.arch,
-        shape=network.shape,
-        classes=network.classes,
-        init=network.init,
-        rescale=network.rescale,
-        seed=network.seed,
-        weight_hash=network.weight_hash(),
-        mask=mask,
-        **({"purity": "frozen", "statistics": network.statistics()} | changes),
-    )
-
-
-def random_mask(n, density=0.5, seed=0):
-    return torch.rand(n, generator=torch.Generator().manual_seed(seed)) < density
 
 
 def same(one, other):
@@ -67,9 +51,9 @@ def same(one, other):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A ticket with statistics, and the bytes of its file."""
-    mask = random_mask(203)
+    mask = random_mask(203, 0.3)
     statistics = {"norm.running_mean": torch.randn(4), "norm.running_var": torch.rand(4)}
-    ticket = plain_ticket(mask, statistics=statistics)
+    ticket = plain_ticket(mask, sizes=(150, 3, 50), statistics=statistics)
     path = tmp_path_factory.mktemp("small") / "ticket.slt"
     write_ticket(path, ticket)
     return ticket, path.read_bytes()
@@ -133,17 +117,20 @@ class TestRoundTrip:
             assert (tmp_path / "ticket.slt").read_bytes() == small[1]
         assert [path.name for path in tmp_path.iterdir()] == ["ticket.slt"]
 
-    def test_first_weight_is_the_highest_bit(self, tmp_path):
-        write_ticket(tmp_path / "t.slt", plain_ticket(torch.tensor([True, False, False, False, False, False, True])))
+    def test_the_metadata_tells_layers_and_the_hash_of_the_bits(self, tmp_path):
+        ticket = plain_ticket(torch.tensor([True, False, False, False, False, False, True]), sizes=(3, 4))
+        write_ticket(tmp_path / "t.slt", ticket)
         with safe_open(tmp_path / "t.slt", framework="pt") as file:
-            assert file.get_tensor("mask").tolist() == [0b10000010]
+            header = json.loads(file.metadata()["ticket"])
+        assert header["layers"] == [[3, 1], [4, 1]]
+        assert header["mask_hash"] == hashlib.sha256(bytes([0b10000010])).hexdigest()
 
 
 class TestSize:
     def test_a_frozen_ticket_holds_no_weight(self, tmp_path):
         network = FrozenNetwork("lenet300", shape=(1, 28, 28), classes=10)
         write_ticket(tmp_path / "t.slt", ticket_of(network, random_mask(network.n)))
-        assert (tmp_path / "t.slt").stat().st_size < math.ceil(network.n / 8) + 2000  # a weight has 32 bits
+        assert (tmp_path / "t.slt").stat().st_size < math.ceil(network.n / 8) + 1500  # a weight has 32 bits
         with safe_open(tmp_path / "t.slt", framework="pt") as file:
             assert list(file.keys()) == ["mask"]
 
@@ -220,7 +207,8 @@ class TestRebuild:
             {"shape": (1, 2**40, 2**40)},
             {"classes": 2**62},
             {"statistics": {"norm.running_mean": torch.zeros(3)}},
-            {"mask": torch.ones(7, dtype=torch.bool)},
+            {"mask": torch.ones(7, dtype=torch.bool), "sizes": (7,)},
+            {"sizes": (30000, 19200, 1000)},
         ],
         ids=str,
     )
@@ -299,6 +287,65 @@ class TestDamage:
         with pytest.raises(UserError):
             read_ticket(tmp_path / "t.slt")
 
+    def test_ten_thousand_mutations(self, tmp_path):
+        """A real ticket's file, mutated: refused, or where the mutation hits nothing that matters, equal."""
+        network = FrozenNetwork("wrn10_1", shape=SHAPE, classes=10)
+        ticket = ticket_of(network, random_mask(network.n, 0.1), provenance={"job": {"method": "gates", "seed": 0}})
+        write_ticket(tmp_path / "ticket.slt", ticket)
+        content, chance = (tmp_path / "ticket.slt").read_bytes(), np.random.default_rng(5)
+        equal = 0
+        for number in range(10_000):
+            (tmp_path / "ticket.slt").write_bytes(mutated(content, number, chance))
+            try:
+                found = read_ticket(tmp_path / "ticket.slt")
+            except UserError:
+                continue
+            assert same(found, ticket)
+            equal += 1
+        assert equal < 100, "white space, and mutations that change nothing"
+
+    def test_mutated_masks_with_a_right_checksum(self, tmp_path, small):
+        """What a hostile writer can do to the code of a mask: it stays the mask of its hash, or is refused."""
+        with_code = tmp_path / "code.slt"
+        with_code.write_bytes(small[1])
+        with safe_open(with_code, framework="pt") as file:
+            code, layers = file.get_tensor("mask").numpy().tobytes(), json.loads(file.metadata()["ticket"])["layers"]
+        chance = np.random.default_rng(6)
+        for number in range(3000):
+            other = mutated(code, number, chance)
+            tensor = torch.from_numpy(np.frombuffer(bytearray(other), np.uint8).copy())
+            shifted = [[n + int(chance.integers(-1, 2)), kept + int(chance.integers(-1, 2))] for n, kept in layers]
+            path = forge(tmp_path / "t.slt", small, {"layers": shifted if number % 2 else layers}, {"mask": tensor})
+            try:
+                found = read_ticket(path)
+            except UserError:
+                continue
+            assert torch.equal(found.mask, small[0].mask)
+
+
+def mutated(content, number, chance):
+    """The content after one of seven kinds of mutation, or after several."""
+    content = bytearray(content)
+    for _ in range(1 + number % 3):
+        place, length = int(chance.integers(len(content) + 1)), int(chance.integers(1, 20))
+        piece = bytes(chance.integers(0, 256, length, dtype=np.uint8))
+        kind = chance.integers(7)
+        if kind == 0 and place < len(content):
+            content[place] ^= 1 << int(chance.integers(8))
+        elif kind == 1:
+            content[place : place + length] = piece
+        elif kind == 2:
+            content[place:place] = piece
+        elif kind == 3:
+            del content[place : place + length]
+        elif kind == 4:
+            del content[place:]
+        elif kind == 5:
+            content[place:place] = content[place : place + length]
+        else:
+            content[place : place + length] = bytes(length)
+    return bytes(content)
+
 
 class TestHostile:
     """Files with a right checksum whose content is none of a ticket."""
@@ -306,7 +353,13 @@ class TestHostile:
     @pytest.mark.parametrize(
         ("field", "value"),
         [
-            *[("n", value) for value in (0, -1, 1, 199, 209, 10**9, 10**30, 203.0, "203", True, None, [203], DROP)],
+            *[("layers", value) for value in (
+                0, None, DROP, [], [203], [[203]], [[203, 60, 1]], [[203, 204]], [[0, 0], [203, 61]], [[203, -1]],
+                [[203.0, 61]], [["203", 61]], [[True, True]], {"203": 61}, [[10**9, 0]], [[10**30, 0]],
+                [[2**31, 2**31], [1, 1]], [[202, 61]], [[204, 61]], [[203, 60]], [[203, 203]], [[203, 0]],
+                [[50, 20], [3, 1], [150, 40]],
+            )],
+            *[("mask_hash", value) for value in ("0" * 64, "", 3, None, DROP)],
             *[("shape", value) for value in
               (8, "188", [8, 8], [1, 8, 8, 8], [1, 8, 0], [1, 8, -8], [1, 8, 8.5], [1, 8, "8"], None, {}, DROP)],
             *[("classes", value) for value in (0, -1, 2.5, "10", None, DROP)],
@@ -315,7 +368,7 @@ class TestHostile:
               for value in (3, None, ["a"], {}, DROP)],
             *[("provenance", value) for value in (3, "x", [1], None, DROP)],
             ("extra", 1),
-            ("format", "slt_bench ticket 2"),
+            ("format", "slt_bench ticket 1"),
             ("format", None),
             ("format", DROP),
         ],
@@ -347,13 +400,12 @@ class TestHostile:
         "tensors",
         [
             {"mask": DROP},
-            {"mask": torch.zeros(26)},
-            {"mask": torch.zeros(26, dtype=torch.int8)},
-            {"mask": torch.zeros(26, dtype=torch.bfloat16)},
-            {"mask": torch.zeros(25, dtype=torch.uint8)},
-            {"mask": torch.zeros(27, dtype=torch.uint8)},
-            {"mask": torch.zeros(2, 13, dtype=torch.uint8)},
-            {"mask": torch.zeros(0, dtype=torch.uint8)},
+            {"mask": torch.zeros(28)},
+            {"mask": torch.zeros(28, dtype=torch.int8)},
+            {"mask": torch.zeros(28, dtype=torch.bfloat16)},
+            *[{"mask": torch.zeros(count, dtype=torch.uint8)} for count in (0, 1, 25, 28, 400)],
+            *[{"mask": torch.full((count,), 255, dtype=torch.uint8)} for count in (25, 28, 400)],
+            {"mask": torch.zeros(2, 14, dtype=torch.uint8)},
             {"mask": torch.zeros((), dtype=torch.uint8)},
             {"weights": torch.zeros(203)},
             {"other": torch.zeros(3)},

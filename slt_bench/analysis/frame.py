@@ -12,7 +12,7 @@ from slt_bench.records import Record
 from slt_bench.words import count
 
 EMPTY = (
-    *("id", "label", "method", "method_version", "purity", "arch", "dataset", "init", "rescale", "budget"),
+    *("id", "label", "method", "method_version", "purity", "arch", "dataset", "init", "rescale", "budget", "labels"),
     *("asked_sparsity", "seed", "status", "n", "machine", "versions"),
 )
 COSTS = ("seconds", "search_seconds", "peak_memory_mb")
@@ -26,6 +26,7 @@ METRICS = (
     "fractional",
     "shuffled_accuracy",
     "redrawn_accuracy",
+    "inverted_accuracy",
 )
 
 
@@ -65,11 +66,12 @@ def comparable(records: Iterable[Record], stale: Collection[str] = ()) -> Sorted
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """A row a record.
 
-    Columns: id, label, method, method_version, purity, arch, dataset, init, rescale, budget, asked_sparsity (NaN where
-    the method decides), seed, status, n, seconds (of the whole job), search_seconds, peak_memory_mb, machine (what
-    times may be compared on: hardware, device, threads), versions, and the metrics as fractions in [0, 1]; a metric
-    that was not measured is NaN, and so are all metrics of a record that is not "done". Where records of one label
-    differ in method or settings, their labels tell the settings, so that they are never taken for seeds of one another.
+    Columns: id, label, method, method_version, purity, arch, dataset, init, rescale, budget, labels (of the training
+    split), asked_sparsity (NaN where the method decides), seed, status, n, seconds (of the whole job), search_seconds,
+    peak_memory_mb, machine (what times may be compared on: hardware, device, threads), versions, and the metrics as
+    fractions in [0, 1]; a metric that was not measured is NaN, and so are all metrics of a record that is not "done".
+    Where records of one label differ in method or settings, their labels tell the settings, so that they are never
+    taken for seeds of one another.
     """
     records = list(records)
     labels = _labels(records)
@@ -90,6 +92,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
                 "init": job.init,
                 "rescale": job.rescale,
                 "budget": job.budget.text(),
+                "labels": job.budget.labels,
                 "asked_sparsity": job.sparsity,
                 "seed": job.seed,
                 "status": record.status,
@@ -115,13 +118,26 @@ def learning(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def layers(records: Iterable[Record]) -> pd.DataFrame:
-    """A row a layer of each record: id, layer (its name), place (0 is the first), size, density in [0, 1]."""
+    """A row a layer of each record.
+
+    Columns: id, layer (its name), place (0 is the first), size, density in [0, 1], units (its outputs), and how many of
+    those are dead (NaN where that was not counted).
+    """
     rows = [
-        {"id": record.id, "layer": layer.name, "place": place, "size": prod(layer.shape), "density": layer.density}
+        {
+            "id": record.id,
+            "layer": layer.name,
+            "place": place,
+            "size": prod(layer.shape),
+            "density": layer.density,
+            "units": layer.shape[0],
+            "dead": layer.dead_units,
+        }
         for record in records
         for place, layer in enumerate(record.layers)
     ]
-    return pd.DataFrame(rows, columns=["id", "layer", "place", "size", "density"])
+    columns = ["id", "layer", "place", "size", "density", "units", "dead"]
+    return pd.DataFrame(rows, columns=columns).astype({"dead": "float64"})
 
 
 def histograms(records: Iterable[Record]) -> pd.DataFrame:

@@ -1,15 +1,11 @@
 """Residual networks: torchvision's, and the small CIFAR ones, which it does not have."""
 
-from functools import partial
-
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
 from slt_bench.archs import Shape
-
-norm = partial(nn.BatchNorm2d, affine=False)
-SMALL_IMAGE = 64  # pixels a side up to which a network gets the stem of its CIFAR versions
+from slt_bench.archs.common import SMALL_IMAGE, norm
 
 
 def torchvision_resnet(name: str, shape: Shape, classes: int) -> nn.Module:

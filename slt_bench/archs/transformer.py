@@ -6,7 +6,7 @@ import timm
 from torch import nn
 
 from slt_bench.archs import Shape
-from slt_bench.archs.resnet import SMALL_IMAGE
+from slt_bench.archs.common import SMALL_IMAGE
 from slt_bench.errors import unknown
 
 

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slt_bench.archs import Shape
-from slt_bench.archs.resnet import norm
+from slt_bench.archs.common import norm
 
 
 class WideBlock(nn.Module):

@@ -37,6 +37,9 @@ class Selection:
     rescale: Annotated[str | None, typer.Option(help="none or density.")] = None
     epochs: Annotated[int | None, typer.Option(help="The budget [default: the data set's usual one].", min=1)] = None
     batch_size: Annotated[int | None, typer.Option(min=1)] = None
+    labels: Annotated[
+        str | None, typer.Option(help="true, or shuffled: training labels that say nothing, as a check of methods.")
+    ] = None
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as gates.sigma=0.3; may be repeated.")] = (
         None
     )
@@ -212,6 +215,7 @@ def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
 def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     """What the options put in place of a benchmark's values."""
     from slt_bench import archs, data
+    from slt_bench.benchmark import LABELS
     from slt_bench.errors import unknown
     from slt_bench.inits import INITS, RESCALES, Init
     from slt_bench.selection import choose, parse_seeds, parse_sparsities
@@ -227,7 +231,9 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
         "rescale": str,
     }
     given = {name: getattr(selection, name) for name in readers}
-    budget = {"epochs": selection.epochs, "batch_size": selection.batch_size}
+    if selection.labels and selection.labels not in LABELS:
+        raise unknown("labels", selection.labels, LABELS)
+    budget = {"epochs": selection.epochs, "batch_size": selection.batch_size, "labels": selection.labels}
     new_budget = base.budget.model_copy(update={name: value for name, value in budget.items() if value})
     return {name: readers[name](text) for name, text in given.items() if text is not None} | {"budget": new_budget}
 

@@ -22,6 +22,8 @@ def show_report(source: Source, out: Path) -> None:
         console.print(_accuracies(title, content))
     if drawn.verdicts:
         console.print(_claims(drawn.verdicts))
+    if drawn.flagged:
+        console.print(f"{len(drawn.flagged)} tickets are doubtful; the page says why.")
     if drawn.left_out:
         console.print(f"{len(drawn.left_out)} records left out; the page says why.")
     console.print(f"report: {drawn.page}", soft_wrap=True)

@@ -1,8 +1,11 @@
 """A data set in memory: uint8 tensors on the device, split once."""
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +17,7 @@ from slt_bench.data.catalogue import DatasetInfo, find
 from slt_bench.data.root import Place, locate
 
 Arrays = tuple[formats.Images, formats.Labels]
+Part = Literal["train", "test"]
 VALIDATION_SHARE = 0.1
 
 
@@ -32,18 +36,67 @@ class Split:
         return Split(self.images[:count], self.labels[:count])
 
 
+class SealedError(Exception):
+    """Something asked for the test split while a method learns."""
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """A data set: what is known of it, and its three splits. Test is read once, by the ticket."""
+    """A data set: what is known of it, and its three splits.
+
+    The test split is read once, by the ticket: it is not in memory before, and nobody gets it while it is `sealed`.
+
+    Attributes:
+        info: What is known of it.
+        train, validation: Images to learn from, and to choose by.
+        read_test: Reads the test split.
+    """
 
     info: DatasetInfo
     train: Split
     validation: Split
-    test: Split
+    read_test: Callable[[], Split] = field(repr=False)
+
+    @property
+    def test(self) -> Split:
+        """The test split, read anew.
+
+        Raises:
+            SealedError: Not now.
+        """
+        return self.read_test()
 
     def first(self, train: int, others: int) -> "Dataset":
         """The same with fewer images."""
-        return Dataset(self.info, self.train.first(train), self.validation.first(others), self.test.first(others))
+        few = (self.train.first(train), self.validation.first(others))
+        return Dataset(self.info, *few, lambda: self.test.first(others))
+
+    def with_shuffled_labels(self, seed: int) -> "Dataset":
+        """The same with the training labels in a random order: nothing in them says anything of other images.
+
+        Su et al. 2020 ("Sanity-checking pruning methods", arXiv 2009.11094) take such data from a method to see
+        whether what it finds depends on it.
+        """
+        order = streams.permutation(len(self.train), "slt_bench label shuffle 1", self.info.name, seed)
+        labels = self.train.labels[torch.from_numpy(order).to(self.train.labels.device)]
+        return replace(self, train=Split(self.train.images, labels))
+
+
+_seals: list[str] = []
+
+
+@contextlib.contextmanager
+def sealed(why: str) -> Iterator[None]:
+    """Within, the test split of no data set can be read.
+
+    Args:
+        why: What goes on meanwhile, as in "edgepopup learns".
+    """
+    _seals.append(why)
+    try:
+        yield
+    finally:
+        _seals.pop()
 
 
 @lru_cache(maxsize=2)
@@ -59,15 +112,31 @@ def load(name: str, root: Path, device: str = "cpu") -> Dataset:
         UserError: The name is unknown, or the data is missing, truncated or altered.
     """
     info = find(name)
-    train, test = _digits() if name == "digits" else _from_disk(info, locate(info, root))
+    train = _arrays(info, root, "train")
+    _arrays(info, root, "test")  # so that damage is told before a search, not after it
     order = streams.permutation(len(train[1]), "slt_bench validation split 1", name)
     held_out = round(VALIDATION_SHARE * len(order))
     return Dataset(
         info,
         _split(train, np.sort(order[held_out:]), device),
         _split(train, np.sort(order[:held_out]), device),
-        _split(test, np.arange(len(test[1])), device),
+        lambda: _test(info, root, device),
     )
+
+
+def _test(info: DatasetInfo, root: Path, device: str) -> Split:
+    if _seals:
+        raise SealedError(f"the test split of {info.name} was asked for while {_seals[-1]}")
+    arrays = _arrays(info, root, "test")
+    return _split(arrays, np.arange(len(arrays[1])), device)
+
+
+def _arrays(info: DatasetInfo, root: Path, part: Part) -> Arrays:
+    """All images of the official training or test set."""
+    if info.name == "digits":
+        return _digits(part)
+    read = {"MNIST": _mnist, "FashionMNIST": _mnist}.get(info.folder.partition("/")[0], _cifar)
+    return read(info, locate(info, root), part)
 
 
 def _split(arrays: Arrays, rows: np.ndarray, device: str) -> Split:
@@ -75,37 +144,29 @@ def _split(arrays: Arrays, rows: np.ndarray, device: str) -> Split:
     return Split(torch.from_numpy(images[rows]).to(device), torch.from_numpy(labels[rows]).to(device))
 
 
-def _from_disk(info: DatasetInfo, place: Place) -> tuple[Arrays, Arrays]:
-    read = {"MNIST": _mnist, "FashionMNIST": _mnist}.get(info.folder.partition("/")[0], _cifar)
-    return read(info, place)
+def _mnist(_: DatasetInfo, place: Place, part: Part) -> Arrays:
+    prefix = {"train": "train", "test": "t10k"}[part]
+    images = formats.idx(place.read(f"{prefix}-images-idx3-ubyte"))
+    return images[:, None], formats.idx(place.read(f"{prefix}-labels-idx1-ubyte")).astype(np.int64)
 
 
-def _mnist(_: DatasetInfo, place: Place) -> tuple[Arrays, Arrays]:
-    def part(prefix: str) -> Arrays:
-        images = formats.idx(place.read(f"{prefix}-images-idx3-ubyte"))
-        return images[:, None], formats.idx(place.read(f"{prefix}-labels-idx1-ubyte")).astype(np.int64)
-
-    return part("train"), part("t10k")
-
-
-def _cifar(info: DatasetInfo, place: Place) -> tuple[Arrays, Arrays]:
-    def batch(name: str) -> Arrays:
-        if name.endswith(".bin"):
-            return formats.cifar_binary(place.read(name))
-        return formats.cifar_python(place.read(name), "fine_labels" if info.name == "cifar100" else "labels")
-
-    batches = {name: batch(name) for name in place.md5}
-    train = [arrays for name, arrays in batches.items() if not name.startswith("test")]
-    (test,) = (arrays for name, arrays in batches.items() if name.startswith("test"))
-    return (np.concatenate([images for images, _ in train]), np.concatenate([labels for _, labels in train])), test
+def _cifar(info: DatasetInfo, place: Place, part: Part) -> Arrays:
+    batches = [
+        formats.cifar_binary(place.read(name))
+        if name.endswith(".bin")
+        else formats.cifar_python(place.read(name), "fine_labels" if info.name == "cifar100" else "labels")
+        for name in place.md5
+        if name.startswith("test") == (part == "test")
+    ]
+    return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
 
 
-def _digits() -> tuple[Arrays, Arrays]:
+def _digits(part: Part) -> Arrays:
     from sklearn.datasets import load_digits  # noqa: PLC0415 - only this data set needs it
 
     bunch = load_digits()
     images = (bunch.images[:, None] * 15).astype(np.uint8)  # 0 to 16 becomes 0 to 240
     labels = bunch.target.astype(np.int64)
     order = streams.permutation(len(labels), "slt_bench digits test split 1")
-    test, train = np.sort(order[:360]), np.sort(order[360:])
-    return (images[train], labels[train]), (images[test], labels[test])
+    rows = np.sort(order[:360] if part == "test" else order[360:])
+    return images[rows], labels[rows]

@@ -13,9 +13,9 @@ import torch
 
 from slt_bench import plugins, random_state, records
 from slt_bench.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
-from slt_bench.data.dataset import Dataset
+from slt_bench.data.dataset import Dataset, sealed
 from slt_bench.data.dataset import load as load_data
-from slt_bench.evaluate import accuracy, measure_statistics, sanity
+from slt_bench.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
 from slt_bench.execution.keeper import CheckpointKeeper
 from slt_bench.files import TEMPORARY
 from slt_bench.frozen import FrozenNetwork
@@ -55,6 +55,7 @@ def measure(
     clock = _Clock()
     data = load_data(job.dataset, data_root, str(device))
     data = data.first(SMOKE_IMAGES, SMOKE_IMAGES // 2) if job.smoke else data
+    data = data.with_shuffled_labels(job.seed) if job.budget.labels == "shuffled" else data
     clock.lap("load")
     network = FrozenNetwork(
         job.arch,
@@ -67,15 +68,16 @@ def measure(
     )
     random_state.seed_all(job.seed)
     registry = plugins.load()
-    method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
-    clock.lap("build")
     weight_hash = network.weight_hash()
-    with keeper.stopper.deferred():
-        found = search(method, network, data, job.budget, job.seed, on_step, keeper)
-    clock.lap("search")
-    if network.weight_hash() != weight_hash:
-        raise ImpureError(f"{job.method} changed the frozen weights")
-    ticket, relaxed, histogram = _take_ticket(job, method, network, data, weight_hash)
+    with sealed(f"{job.method} learns"):
+        method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
+        clock.lap("build")
+        with keeper.stopper.deferred():
+            found = search(method, network, data, job.budget, job.seed, on_step, keeper)
+        clock.lap("search")
+        ticket, relaxed, histogram = _take_ticket(job, method, network, data, weight_hash)
+        if network.weight_hash() != weight_hash:
+            raise ImpureError(f"{job.method} changed the frozen weights")
     keeper.stopper.check()  # Python swallows what a signal raises while an object is being deleted
     n, sizes = network.n, network.sizes
     layers = _layers(network, ticket)
@@ -129,6 +131,7 @@ def _take_ticket(
         seed=job.seed,
         weight_hash=weight_hash,
         purity=method.purity,
+        sizes=tuple(network.sizes),
         mask=mask.cpu(),
         statistics=network.statistics(),
         weights=None if weights is None else weights.cpu(),
@@ -155,7 +158,7 @@ def _score(ticket: Ticket, data: Dataset, device: torch.device) -> tuple[dict[st
     if ticket.weights is not None:
         return metrics, []
     checks = sanity(ticket, subnetwork.network, data.train, data.validation, data.info)
-    metrics |= {"shuffled_accuracy": checks.shuffled, "redrawn_accuracy": checks.redrawn}
+    metrics |= {f"{name}_accuracy": getattr(checks, name) for name in CHECKS}
     return metrics, [f"survives: {name}" for name in checks.survivors(ticket.classes)]
 
 
@@ -172,9 +175,14 @@ def _check_mask(method: Method, mask: torch.Tensor, network: FrozenNetwork) -> N
 
 
 def _layers(network: FrozenNetwork, ticket: Ticket) -> list[LayerDensity]:
-    parts = zip(network.layers, ticket.mask.split(network.sizes), strict=True)
     return [
-        LayerDensity(name=layer.name, shape=layer.shape, density=float(part.double().mean())) for layer, part in parts
+        LayerDensity(
+            name=layer.name,
+            shape=layer.shape,
+            density=float(part.double().mean()),
+            dead_units=dead_units(part, layer.shape),
+        )
+        for layer, part in zip(network.layers, ticket.mask.split(network.sizes), strict=True)
     ]
 
 

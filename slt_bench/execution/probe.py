@@ -70,4 +70,4 @@ def _noise(job: Job, count: int, device: torch.device) -> Dataset:
     info = find(job.dataset)
     images = torch.randint(256, (count, *info.shape), dtype=torch.uint8, device=device)
     split = Split(images, torch.randint(info.classes, (count,), device=device))
-    return Dataset(info, split, split.first(IMAGES), split.first(1))
+    return Dataset(info, split, split.first(IMAGES), lambda: split.first(1))

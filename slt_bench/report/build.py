@@ -60,12 +60,14 @@ class Report:
         page: The HTML file.
         tables: The accuracy table of each network and budget, by its heading.
         verdicts: On the claims.
+        flagged: What makes tickets doubtful, by the name of their folder; their records are in it all the same.
         left_out: Records that are not in it, with the reason.
     """
 
     page: Path
     tables: dict[str, Table] = field(default_factory=dict)
     verdicts: list[Judged] = field(default_factory=list)
+    flagged: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -90,13 +92,18 @@ def build(source: Source, out: Path) -> Report:
     with drawing(materials) as drawn:
         plates = overall_plates(table, verdicts, _baseline(source, table), _command(source), out)
         sections = list(drawn)
-    report = Report(out / "index.html", verdicts=verdicts, left_out=left_out)
+    flagged = {record.job.folder: "; ".join(record.flags) for record in usable.compared if record.flags}
+    report = Report(out / "index.html", verdicts=verdicts, flagged=flagged, left_out=left_out)
     report.tables = {section.heading: section.accuracy for section in sections}
     summary = (
         f"{len(usable.compared)} records compared, {len(source.pending)} jobs without one, {len(left_out)} left out."
     )
-    text = render(source.title or source.name, source.about, summary, plates, sections, source.pending, left_out)
-    write_text(report.page, text)
+    lists = {
+        "Doubtful tickets (compared all the same)": flagged,
+        "Jobs without a record": source.pending,
+        "Left out": left_out,
+    }
+    write_text(report.page, render(source.title or source.name, source.about, summary, plates, sections, lists))
     return report
 
 

@@ -15,8 +15,7 @@ def render(
     summary: str,
     plates: Sequence[Plate],
     sections: Sequence[Section],
-    pending: Mapping[str, str],
-    left_out: Mapping[str, str],
+    lists: Mapping[str, Mapping[str, str]],
 ) -> str:
     """The page as text; whatever comes from records is escaped.
 
@@ -26,8 +25,7 @@ def render(
         summary: Below that: how much there is.
         plates: That stand above the networks.
         sections: One a network.
-        pending: What jobs that have no record wait for, by the name of their folder.
-        left_out: Why records are not in the report, by place.
+        lists: What else there is to know: under a heading each, words by place. Empty ones are left out.
     """
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -37,7 +35,6 @@ def render(
         summary=summary,
         plates=plates,
         sections=sections,
-        pending=pending,
-        left_out=left_out,
+        lists=lists,
         version=slt_bench.__version__,
     )

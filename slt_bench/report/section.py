@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from slt_bench.analysis.curves import curves
 from slt_bench.analysis.matched import best_by_sparsity, comparable_sparsity, ratios
+from slt_bench.analysis.structure import dead_units
 from slt_bench.report.figures.accuracy import accuracy_over_sparsity
 from slt_bench.report.figures.axes import inline, save
 from slt_bench.report.figures.comparable import highest_sparsity
@@ -21,6 +22,7 @@ from slt_bench.report.plates import Material, Plate, Section, source, write_tabl
 from slt_bench.report.tables.accuracy import accuracy_table
 from slt_bench.report.tables.comparable import comparable_table, ratio_table
 from slt_bench.report.tables.cost import cost_table
+from slt_bench.report.tables.dead import dead_table
 from slt_bench.report.tables.table import Table
 
 
@@ -80,6 +82,14 @@ def _others(material: Material) -> Iterator[Plate]:
             "The share of weights that the mask keeps in each layer, the first layer at the top; means over seeds.",
             densities["label"],
         )  # fmt: skip
+    dead = dead_units(densities)
+    if len(dead):
+        yield _table(
+            material, "dead", "Units without a weight",
+            "The share of all units (outputs of a layer) that no kept weight leads to (%), at each sparsity; means "
+            "over seeds that did not collapse.",
+            dead_table(dead), dead,
+        )  # fmt: skip
     relaxed = learned.dropna(subset=["binarisation_gap", "fractional"])
     if len(relaxed):
         yield _figure(
@@ -107,8 +117,8 @@ def _others(material: Material) -> Iterator[Plate]:
     if len(checked):
         yield _figure(
             material, "sanity", "Sanity checks", lambda: sanity_checks(checked, looks),
-            "Validation accuracy of the tickets, of the same masks shuffled within their layers, and of other weights "
-            "under the same masks. A ticket counts where both fall to chance.",
+            "Validation accuracy of the tickets, of the same masks shuffled within their layers, of other weights "
+            "under the same masks, and of what the masks remove. A ticket counts where all of these fall to chance.",
             checked["label"],
         )  # fmt: skip
     yield from _costs(material)

@@ -48,6 +48,43 @@ def test_the_reported_accuracy_is_that_of_the_ticket_on_disk(make_job, context, 
     assert records.read(tmp_path.parent).records[record.id] == record
 
 
+def test_a_method_that_asks_for_the_test_split_fails(use, make_job, context, tmp_path):
+    class Peeking(Plain):
+        """Looks at the answers."""
+
+        name = "peeking"
+
+        def mask(self):
+            load_data("digits", context.data_root).test  # noqa: B018
+            return super().mask()
+
+    use(Peeking)
+    record = run_job(make_job(method="peeking"), tmp_path, context)
+    assert record.status == "failed"
+    assert record.reason == "SealedError: the test split of digits was asked for while peeking learns"
+
+
+def test_nothing_is_learned_from_shuffled_labels(make_job, context, tmp_path):
+    budget = Budget(epochs=6, batch_size=64, labels="shuffled")
+    (tmp_path / "told").mkdir()
+    truth = budget.model_copy(update={"labels": "true"})
+    told = run_job(make_job(sparsity=0.5, budget=truth), tmp_path / "told", context)
+    lied = run_job(make_job(sparsity=0.5, budget=budget), tmp_path, context)
+    assert told.metrics["test_accuracy"] > 0.5
+    assert lied.metrics["test_accuracy"] < 0.3
+    assert lied.job.id != told.job.id
+    assert lied.job.budget.text() == "6 epochs, batches of 64, labels shuffled"
+
+
+def test_sanity_checks_and_dead_units_are_recorded(make_job, context, tmp_path):
+    record = run_job(make_job(sparsity=0.98), tmp_path, context)
+    assert {"shuffled_accuracy", "redrawn_accuracy", "inverted_accuracy"} <= set(record.metrics)
+    parts = read_ticket(tmp_path / records.TICKET).mask.split([64 * 300, 300 * 100, 100 * 10])
+    dead = [int((part.view(rows, -1).sum(1) == 0).sum()) for part, rows in zip(parts, (300, 100, 10), strict=True)]
+    assert [layer.dead_units for layer in record.layers] == dead
+    assert sum(dead) > 0
+
+
 def test_the_record_tells_everything_about_the_run(make_job, context, tmp_path):
     record = run_job(make_job(method="gates", sparsity=0.9), tmp_path, context)
     assert record.settings["sigma"] == 0.5

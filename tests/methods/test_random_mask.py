@@ -9,11 +9,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
+from tickets import ticket_of
 
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.plugins import load
-from slt_bench.ticket import Ticket, write_ticket
+from slt_bench.ticket import write_ticket
 
 RANDOM_MASK = load().find("random_mask")
 spread_exactly = sys.modules[RANDOM_MASK.__module__].spread_exactly
@@ -94,11 +95,7 @@ def test_masks_of_two_sparsities_are_nested_and_of_two_seeds_are_not():
 
 class TestOfATicket:
     def write(self, path, network, mask):
-        ticket = Ticket(
-            arch=network.arch, shape=network.shape, classes=10, init=network.init, rescale="density", seed=0,
-            weight_hash=network.weight_hash(), purity="frozen", mask=mask,
-        )  # fmt: skip
-        write_ticket(path, ticket)
+        write_ticket(path, ticket_of(network, mask))
         return str(path)
 
     @NETWORKS

@@ -8,7 +8,9 @@ PENDING = {"gates-<i>x": "running: attempt 1 & more", "a" * 120: "missing"}
 def add_record(found, job, status, accuracy):
     """Put a record of a job among others."""
     sparsity = 0.0 if job.sparsity is None else job.sparsity
-    checks = {"shuffled_accuracy": 0.1, "redrawn_accuracy": 0.12} if job.method != "dense" else {}
+    checks = (
+        {"shuffled_accuracy": 0.1, "redrawn_accuracy": 0.12, "inverted_accuracy": 0.09} if job.method != "dense" else {}
+    )
     metrics = {
         "test_accuracy": accuracy,
         "validation_accuracy": accuracy,
@@ -26,7 +28,12 @@ def add_record(found, job, status, accuracy):
         settings={},
         metrics=metrics | checks,
         layers=[
-            {"name": f"{place}.weight", "shape": (2, 50), "density": (1 - sparsity) * (1 - place / 10)}
+            {
+                "name": f"{place}.weight",
+                "shape": (4, 25),
+                "density": (1 - sparsity) * (1 - place / 10),
+                "dead_units": place,
+            }
             for place in range(2)
         ],
         gate_histogram=[40, *[1] * 18, 42],

@@ -31,7 +31,7 @@ def test_fonts_are_embedded_in_every_pdf(drawn):
 def test_every_kind_of_figure_and_table_is_there_with_its_source(drawn):
     report, tmp_path = drawn, drawn.page.parent
     assert kinds(tmp_path / "figures") == KINDS
-    tables = {"accuracy", "comparable", "ratios", "cost", "improvement"}
+    tables = {"accuracy", "comparable", "ratios", "dead", "cost", "improvement"}
     assert kinds(tmp_path / "tables") == tables
     sources = re.findall(r'<div class="source">.*', report.page.read_text())
     assert len(sources) == len(KINDS) + len(tables)

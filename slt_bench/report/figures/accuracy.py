@@ -86,6 +86,8 @@ def _draw_seeds(axes: Axes, done: pd.DataFrame, looks: Looks) -> None:
     """A small dot a seed."""
     colours = {label: looks[label][0] for label in done["label"].unique()}
     markers = {label: looks[label][1] for label in colours}
+    if done.empty:
+        return
     sns.scatterplot(
         x=position(done["sparsity"]), y=100 * done["test_accuracy"].to_numpy(), hue=done["label"].to_numpy(),
         style=done["label"].to_numpy(), palette=colours, markers=markers, s=7, alpha=0.5, legend=False, linewidth=0,

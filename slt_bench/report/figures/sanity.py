@@ -1,4 +1,4 @@
-"""Sanity checks: a ticket beside its own mask shuffled, and beside other weights under its mask."""
+"""Sanity checks: a ticket beside its own mask shuffled or inverted, and beside other weights under its mask."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,6 +10,7 @@ KINDS = {
     "validation_accuracy": ("ticket", "-", None),
     "shuffled_accuracy": ("mask shuffled within layers", "--", "#777777"),
     "redrawn_accuracy": ("weights redrawn", ":", "#000000"),
+    "inverted_accuracy": ("mask inverted", "-.", "#777777"),
 }
 
 
@@ -17,7 +18,7 @@ def sanity_checks(table: pd.DataFrame, looks: Looks) -> Figure:
     """A panel a method, over sparsity: what is left of its accuracy where mask or weights are not its own.
 
     Args:
-        table: Records as from `analysis.frame` that have both checks.
+        table: Records as from `analysis.frame` that were shuffled and redrawn; those of an older suite not inverted.
         looks: As from `style.looks`.
     """
     found = list(by_label(table))
@@ -27,6 +28,8 @@ def sanity_checks(table: pd.DataFrame, looks: Looks) -> Figure:
         at = rows["asked_sparsity"].fillna(rows["sparsity"].round(2))
         means = rows.assign(at=at).groupby("at")[list(KINDS)].mean()
         for column, (name, dashes, own) in KINDS.items():
+            if means[column].isna().all():
+                continue
             panel.plot(
                 position(list(means.index)), 100 * means[column], linestyle=dashes, label=name, color=own or colour,
                 marker=marker if own is None else "",

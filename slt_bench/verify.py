@@ -1,0 +1,89 @@
+"""Tickets proved right: read, rebuilt, held against the record beside them, and scored again."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from slt_bench.data.dataset import Split
+from slt_bench.data.dataset import load as load_data
+from slt_bench.errors import UserError
+from slt_bench.evaluate import accuracy
+from slt_bench.execution.worker import pick_device
+from slt_bench.records import RECORD, Record, read_one
+from slt_bench.ticket import Ticket, read_ticket
+
+SplitName = Literal["test", "validation", "train"]
+
+
+def verify_ticket(file: Path, scoring: tuple[Path, str] | None = None) -> str:
+    """Read a ticket, draw its weights anew, and compare it with the record in its folder, if there is one.
+
+    Args:
+        file: The ticket.
+        scoring: The data root and the device to score it again on its record's test split; None does not.
+
+    Returns:
+        What was found, in words.
+
+    Raises:
+        UserError: Something is wrong, or the ticket cannot be scored.
+    """
+    ticket = read_ticket(file)
+    ticket.rebuild()
+    found = f"{ticket.arch}, sparsity {ticket.sparsity:.4f}, purity {ticket.purity}"
+    if not (file.parent / RECORD).is_file():
+        if scoring:
+            raise UserError("there is no record beside it that tells what it should score; `ticket eval` scores it")
+        return f"{found}; no record beside it"
+    record = read_one(file.parent)
+    _compare(ticket, record)
+    if not scoring:
+        return f"{found}; as its record says"
+    right, images = score_ticket(ticket, record.job.dataset, "test", *scoring)
+    told = record.metrics.get("test_accuracy")
+    if right / images != told:
+        raise UserError(f"it scores {right / images:.6f} on the test split, and its record says {told}")
+    return f"{found}; as its record says, and {100 * right / images:.2f}% again"
+
+
+def score_ticket(ticket: Ticket, dataset: str, split: SplitName, root: Path, device: str) -> tuple[int, int]:
+    """How many images of a data set's split a ticket gets right, and how many there are.
+
+    Args:
+        ticket: Whose network.
+        dataset: A name of a data set, whose images have the ticket's shape and classes.
+        split: Which of its splits.
+        root: The data root.
+        device: As typed: auto, cpu, cuda, ...
+
+    Raises:
+        UserError: The data is missing, or of another shape.
+    """
+    target = torch.device(pick_device(device))
+    data = load_data(dataset, root, str(target))
+    if (data.info.shape, data.info.classes) != (ticket.shape, ticket.classes):
+        ours, theirs = (
+            f"{'x'.join(map(str, shape))} images of {classes} classes"
+            for shape, classes in ((ticket.shape, ticket.classes), (data.info.shape, data.info.classes))
+        )
+        raise UserError(f"The ticket is for {ours}; {dataset} has {theirs}.")
+    images: Split = getattr(data, split)
+    return round(accuracy(ticket.rebuild(target), images, data.info) * len(images)), len(images)
+
+
+def _compare(ticket: Ticket, record: Record) -> None:
+    """Raise where a record tells of another ticket."""
+    pairs = {
+        "mask": (ticket.mask_hash, record.mask_hash),
+        "weights": (ticket.weight_hash, record.weight_hash),
+        "purity": (ticket.purity, record.purity),
+        "sparsity": (ticket.sparsity, record.metrics.get("sparsity")),
+        "layer densities": (
+            [kept / n for n, kept in ticket.counts],
+            [layer.density for layer in record.layers],
+        ),
+    }
+    for name, (own, told) in pairs.items():
+        if own != told:
+            raise UserError(f"its {name} and that of the record beside it are not the same")
