@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from slt_bench.cli import cancel, compare, data, merge, plan, report, run, show, status, ticket
+from slt_bench.cli import cancel, check, compare, data, merge, new_method, plan, report, run, show, status, ticket
 from slt_bench.cli import list as list_
 from slt_bench.errors import UserError
 
@@ -25,6 +25,8 @@ for verb, function in (
     ("report", report.report),
     ("compare", compare.compare),
     ("merge", merge.merge),
+    ("check", check.check),
+    ("new-method", new_method.new_method),
 ):
     app.command(verb)(function)
 app.add_typer(data.app, name="data")

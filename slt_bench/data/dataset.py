@@ -1,6 +1,7 @@
 """A data set in memory: uint8 tensors on the device, split once."""
 
 import contextlib
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -64,6 +65,9 @@ class Dataset:
         Raises:
             SealedError: Not now.
         """
+        if _seals:
+            _seals[-1].refused.append(traceback.extract_stack())
+            raise SealedError(f"the test split of {self.info.name} was asked for while {_seals[-1].why}")
         return self.read_test()
 
     def first(self, train: int, others: int) -> "Dataset":
@@ -82,19 +86,33 @@ class Dataset:
         return replace(self, train=Split(self.train.images, labels))
 
 
-_seals: list[str] = []
+@dataclass(frozen=True)
+class Seal:
+    """A time in which the test split of no data set can be read.
+
+    Attributes:
+        why: What goes on meanwhile.
+        refused: Where it was asked for all the same.
+    """
+
+    why: str
+    refused: list[traceback.StackSummary] = field(default_factory=list)
+
+
+_seals: list[Seal] = []
 
 
 @contextlib.contextmanager
-def sealed(why: str) -> Iterator[None]:
+def sealed(why: str) -> Iterator[Seal]:
     """Within, the test split of no data set can be read.
 
     Args:
         why: What goes on meanwhile, as in "edgepopup learns".
     """
-    _seals.append(why)
+    seal = Seal(why)
+    _seals.append(seal)
     try:
-        yield
+        yield seal
     finally:
         _seals.pop()
 
@@ -125,8 +143,6 @@ def load(name: str, root: Path, device: str = "cpu") -> Dataset:
 
 
 def _test(info: DatasetInfo, root: Path, device: str) -> Split:
-    if _seals:
-        raise SealedError(f"the test split of {info.name} was asked for while {_seals[-1]}")
     arrays = _arrays(info, root, "test")
     return _split(arrays, np.arange(len(arrays[1])), device)
 
