@@ -126,15 +126,36 @@ def test_merge_keeps_what_is_there_and_tells_what_differs(tmp_path, make_job):
     assert not any(record.job.smoke for record in kept.values())
 
 
-def test_merge_takes_a_record_of_the_same_outcome_that_tells_more(tmp_path, make_job):
-    record = record_of(make_job())
-    telling = record.model_copy(update={"gate_histogram": [3, *[0] * (records.GATE_BINS - 2), 5]})
+LAYER = {"name": "1.weight", "shape": (4, 25), "density": 0.5}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"gate_histogram": [3, *[0] * (records.GATE_BINS - 2), 5]},
+        {"metrics": {"test_accuracy": 0.9, "inverted_accuracy": 0.1}},
+        {"layers": [records.LayerDensity(**LAYER, dead_units=1)]},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_merge_takes_a_record_of_the_same_outcome_that_tells_more(tmp_path, make_job, more):
+    record = record_of(make_job(), metrics={"test_accuracy": 0.9}, layers=[LAYER])
+    telling = record.model_copy(update=more)
     for name, one in (("plain", record), ("telling", telling)):
         put(tmp_path / name, one)
     assert records.merge([tmp_path / "plain"], tmp_path / "kept").added == [record.id]
     assert records.merge([tmp_path / "telling"], tmp_path / "kept").replaced == [record.id]
     assert records.merge([tmp_path / "plain"], tmp_path / "kept").same == [record.id]
-    assert records.read(tmp_path / "kept").records[record.id].gate_histogram == telling.gate_histogram
+    assert records.read(tmp_path / "kept").records[record.id] == telling
+
+
+def test_merge_does_not_give_one_measurement_for_another(tmp_path, make_job):
+    first = record_of(make_job(), metrics={"test_accuracy": 0.9, "inverted_accuracy": 0.1})
+    second = first.model_copy(update={"metrics": {"test_accuracy": 0.9}, "gate_histogram": [1] * records.GATE_BINS})
+    for name, one in (("first", first), ("second", second)):
+        put(tmp_path / name, one)
+    records.merge([tmp_path / "first"], tmp_path / "kept")
+    assert records.merge([tmp_path / "second"], tmp_path / "kept").same == [first.id]
 
 
 def test_merge_refuses_a_folder_without_records(tmp_path):

@@ -10,7 +10,7 @@ from slt_bench.cost import Cost
 from slt_bench.data import find
 from slt_bench.data.dataset import VALIDATION_SHARE, Dataset, Split
 from slt_bench.data.pipeline import steps_per_epoch
-from slt_bench.evaluate import STATISTICS_IMAGES, accuracy
+from slt_bench.evaluate import CHECKS, STATISTICS_IMAGES, accuracy
 from slt_bench.execution.machine import peak_memory_mb, reset_peak_memory
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.search import search
@@ -43,8 +43,9 @@ def probe(job: Job, device: str) -> Cost:
     accuracy(lambda batch: network(batch, effective), images.validation, info)
     image = (perf_counter() - start) / IMAGES
     held_out, passes = info.train - training, (job.budget.epochs or info.epochs) if learns else 0
-    # Scoring: statistics thrice (relaxed, hard, sanity twice over), test once, validation four times.
-    scored = info.test + held_out * (passes + 4) + 4 * min(STATISTICS_IMAGES, training)
+    # Scoring: statistics and validation of the relaxed network, of the hard one, and of each sanity check; test once.
+    passed = 2 + len(CHECKS)
+    scored = info.test + held_out * (passes + passed) + passed * min(STATISTICS_IMAGES, training)
     seconds = total * step * learns + scored * image
     return Cost(seconds, torch.get_num_threads(), target.type, peak_memory_mb(target))
 

@@ -66,7 +66,7 @@ def sparsity_axis(
     """Ticks at the sparsities that were measured, as far as there is room for them."""
     values = sorted({round(number, 3) for number in sparsities})
     places = position(values)
-    inches = axes.get_figure(root=True).get_figwidth() * axes.get_position().width  # type: ignore[union-attr]
+    inches = axes.figure.get_figwidth() * axes.get_position().width  # type: ignore[union-attr]
     nearest = NEAREST_INCHES * np.ptp(places) / inches if len(places) else 0.0
     shown: list[float] = []
     for value, place in zip(values, places, strict=True):
