@@ -12,7 +12,9 @@ from slt_bench.execution.worker import run_job
 METHODS = ("gates", "gates_structured", "edgepopup", "random_mask", "dense")
 LARGE = {  # with fewer methods: up to minutes each
     **dict.fromkeys(("resnet34", "resnet50", "vit_small", "swin_t"), ("gates", "edgepopup")),
-    **{"wrn28_10": ("gates",), "wrn50_2": ("edgepopup",), "vit_base": ("gates",)},
+    "wrn28_10": ("gates",),
+    "wrn50_2": ("edgepopup",),
+    "vit_base": ("gates",),
 }
 
 
