@@ -205,7 +205,7 @@ if os.getpid() != {parent}:
     names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MARK")
     text = json.dumps([os.environ.get(name) for name in names] + [os.getsid(0) == os.getpid()])
     (Path(__file__).parent / f"{{os.getpid()}}.json").write_text(text)
-    print("slt_bench: the disk is full")
+    print("slt_bench: the disk is full", flush=True)
     {end}
 
 
