@@ -89,7 +89,6 @@ def test_every_method_of_the_suite_passes(name):
     found = outcomes(plugins.load().find(name), list(CHECKS))
     failed = [f"{outcome.check}: {outcome.words}" for outcome in found.values() if outcome.status == "failed"]
     assert failed == []
-    assert sum(outcome.seconds for outcome in found.values()) < 60
 
 
 def test_the_published_gates_pass_too():

