@@ -13,48 +13,16 @@ The optimiser is the authors' for their fully connected network and Conv-2 to 8:
 0.1, weight decay 1e-4, and the suite's cosine schedule (on ResNet-18 they take 5e-4).
 """
 
-from typing import Literal
-
-import torch
-from pydantic import Field
-from torch import Tensor, nn
-
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, keep_top, straight_through
+from ._scores import Scores, ScoreSettings
 
 
-class Settings(OptimizerSettings):
+class Settings(ScoreSettings):
     """Settings of `edgepopup`."""
 
-    optimizer: Literal["adam", "sgd"] = "sgd"
-    lr: float = Field(0.1, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    scope: Literal["layer", "global"] = Field("layer", description="rank scores within layers, or all together")
 
-
-class EdgePopup(Method):
+class EdgePopup(Scores):
     """Top scores by magnitude, with a straight-through gradient."""
 
     name, version, paper = "edgepopup", 1, "arXiv 1911.13299"
     sparsity_control, purity = "exact", "frozen"
     settings_class = Settings
-
-    def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
-        super().__init__(network, settings, sparsity)
-        bound = network.spread(torch.tensor([layer.fan_in for layer in network.layers], device=network.device)) ** -0.5
-        numbers = torch.empty_like(network.weights).uniform_(-1, 1, generator=self.generator)
-        self.scores = nn.Parameter(bound * numbers)
-
-    def gates(self) -> Tensor:
-        """The mask, with the identity as its gradient."""
-        size = self.scores.abs()
-        return straight_through(self._top(size), size)
-
-    def mask(self) -> Tensor:
-        """The weights with the largest |score|."""
-        return self._top(self.scores.abs())
-
-    def _top(self, size: Tensor) -> Tensor:
-        sizes = self.network.sizes if self.settings.scope == "layer" else [size.numel()]
-        return torch.cat(
-            [keep_top(part, part.numel() - int(self.sparsity * part.numel())) for part in size.split(sizes)]
-        )

@@ -21,7 +21,7 @@ The paper's abstract and the author's notes tell neither sigma, nor mu's start, 
 
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, keep_top, kth_smallest
+from slt_bench.method import FrozenNetwork
 
 from ._gaussian import GaussianGates, GaussianSettings
 
@@ -43,13 +43,3 @@ class Gates(GaussianGates):
     def gates(self) -> Tensor:
         """One gate a weight."""
         return self.draw()
-
-    def mask(self) -> Tensor:
-        """Mu > 1/2 under a penalty; else the largest mu, as many as the asked sparsity leaves."""
-        if self.sparsity is None:
-            return self.mu.detach() > 0.5
-        return keep_top(self.mu, self.mu.numel() - round(self.sparsity * self.mu.numel()))
-
-    def threshold(self, sparsity: float) -> Tensor:
-        """The quantile of mu at that sparsity."""
-        return kth_smallest(self.mu, max(1, round(sparsity * self.mu.numel())))

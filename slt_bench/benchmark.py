@@ -234,6 +234,7 @@ def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> li
             wanted = benchmark.methods[label].sparsities
             sparsities = (grid if wanted is None else check_all(wanted)) if controls else (None,)
             for sparsity in sparsities:
+                _check_sense(label, method, settings, sparsity, registry)
                 job = Job(
                     benchmark=benchmark.name,
                     label=label,
@@ -295,6 +296,14 @@ def _resolve(label: str, entry: Entry, registry: Registry) -> tuple[str, dict[st
     if not controls and entry.sparsities:
         raise UserError(f"'{label}' is given sparsities, but {method} with these settings decides the sparsity itself.")
     return method, settings.model_dump(mode="json", exclude_defaults=True), controls
+
+
+def _check_sense(label: str, method: str, settings: dict[str, Any], sparsity: float | None, registry: Registry) -> None:
+    """Raise where a method's settings make no sense at a sparsity."""
+    reason = registry.find(method).problem(resolve_settings(method, settings, registry), sparsity)
+    if reason:
+        at = "" if sparsity is None else f" at sparsity {sparsity:g}"
+        raise UserError(f"'{label}'{at} makes no sense: {reason}")
 
 
 def _budget(budget: Budget, dataset: str, *, smoke: bool) -> Budget:

@@ -122,10 +122,14 @@ class FrozenNetwork(nn.Module):
             of the mean of its squared gates, which for a mask is its density; no gradient flows through that number.
         """
         base = self.weights if weights is None else weights
-        if self.rescale == "density":
-            factors = self.densities(gates.detach()).rsqrt()
-            base = torch.cat([part * factor for part, factor in zip(base.split(self.sizes), factors, strict=True)])
-        return base * gates
+        return self.rescaled(base, gates) * gates
+
+    def rescaled(self, weights: Tensor, gates: Tensor) -> Tensor:
+        """(N,) the weights, divided as the network says by the root of each layer's density under the gates."""
+        if self.rescale == "none":
+            return weights
+        factors = self.densities(gates.detach()).rsqrt()
+        return torch.cat([part * factor for part, factor in zip(weights.split(self.sizes), factors, strict=True)])
 
     def densities(self, gates: Tensor) -> Tensor:
         """(L,) the mean of the squared gates of each layer, at least 1 / its size; of a mask: its density."""

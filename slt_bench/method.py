@@ -7,7 +7,7 @@ imports this module, torch and pydantic, and nothing else of the suite.
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +19,7 @@ from slt_bench.streams import derive_seed
 
 __all__ = [
     "FrozenNetwork",
+    "Loss",
     "Method",
     "MethodSettings",
     "OptimizerSettings",
@@ -33,6 +34,18 @@ __all__ = [
 
 SparsityControl = Literal["exact", "approximate", "none"]
 Purity = Literal["frozen", "rescaled", "resampled", "signed", "trained"]
+
+
+class Loss(Protocol):
+    """The training loss as a function of effective weights, on one training batch after the other."""
+
+    def __call__(self, effective: Tensor, *, again: bool = False) -> Tensor:
+        """The mean cross-entropy, a scalar, differentiable (also twice) in the effective weights.
+
+        Args:
+            effective: (N,).
+            again: On the batch of the last call, not the next one.
+        """
 
 
 class MethodSettings(BaseModel):
@@ -92,6 +105,19 @@ class Method(nn.Module, ABC):
     def control(cls, settings: MethodSettings) -> SparsityControl:  # noqa: ARG003 - some methods' settings decide
         """How the sparsity is controlled under these settings; the class's `sparsity_control` unless overridden."""
         return cls.sparsity_control
+
+    @classmethod
+    def problem(cls, settings: MethodSettings, sparsity: float | None) -> str:  # noqa: ARG003
+        """Why these settings make no sense at that sparsity, in a sentence; empty where they do."""
+        return ""
+
+    def prepare(self, loss: Loss, steps: int) -> None:
+        """Called once, before the first step of a search; for methods that look before they learn, or learn nothing.
+
+        Args:
+            loss: On training batches.
+            steps: How many gradient steps the budget has.
+        """
 
     @abstractmethod
     def gates(self) -> Tensor:

@@ -5,7 +5,7 @@ Its whole state can be kept between any two steps, and a search that goes on fro
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
@@ -102,10 +102,13 @@ def search(
     """
     optimizer = method.optimizer()
     if optimizer is None:
+        _prepare(method, network, data, budget, seed)
         method.on_progress(1.0)
         return Search()
     loop = _Loop(method, network, data, budget, seed, optimizer)
     found = keeper.find() if keeper else None
+    if not found:
+        _prepare(method, network, data, budget, seed)
     if keeper and found:
         try:
             loop.load(found.state)
@@ -117,6 +120,32 @@ def search(
     if keeper:
         keeper.after_search(loop.checkpoint)
     return loop.result
+
+
+def _prepare(method: Method, network: FrozenNetwork, data: Dataset, budget: Budget, seed: int) -> None:
+    """Let a method look at training batches before its first step; they are drawn apart from those of the steps."""
+    generator = torch.Generator(network.device)
+    generator.manual_seed(derive_seed("data order of prepare", seed))
+
+    def batches() -> Iterator[Tensor]:
+        while True:
+            yield from epoch_order(data.train, budget.batch_size, generator)
+
+    rows = batches()
+
+    batch: tuple[Tensor, Tensor] | None = None
+
+    def loss(effective: Tensor, *, again: bool = False) -> Tensor:
+        nonlocal batch
+        if batch is None or not again:
+            batch = training_batch(data.train, data.info, next(rows), generator, augmented=budget.augment)
+        images, labels = batch
+        return functional.cross_entropy(network(images, effective).float(), labels)
+
+    method.train()
+    network.train()
+    epochs = budget.epochs or data.info.epochs
+    method.prepare(loss, epochs * steps_per_epoch(len(data.train), budget.batch_size))
 
 
 class _Loop:

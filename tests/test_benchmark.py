@@ -332,7 +332,7 @@ def test_minus_zero_is_the_job_of_zero(expand):
     ("old", "new", "told"),
     [
         ("gates = {}", "gats = {}", "Unknown method 'gats'. Did you mean gates"),
-        ("gates = {}", "mine = {method = 'edgepop'}", "Unknown method 'edgepop'. Did you mean edgepopup?"),
+        ("gates = {}", "mine = {method = 'edgepop'}", "Unknown method 'edgepop'. Did you mean edgepopup, "),
         ("gates = {}", "gates = {settings = {sigm = 1}}", "Unknown setting of gates 'sigm'. Did you mean sigma"),
         ("gates = {}", "gates = {settings = {sigma = 'x'}}", "A setting of gates is not right at 'sigma'"),
         ("gates = {}", "gates = {settings = {sigma = -1}}", "A setting of gates is not right at 'sigma'"),

@@ -175,8 +175,8 @@ def test_a_folder_that_is_a_file_is_told(tmp_path, monkeypatch):
     [
         ("good_on", "Did you mean good_one?"),
         ("gates_structurd", "Did you mean gates_structured"),
-        ("qqqq", "Known: dense, edgepopup, gates"),
-        ("", "Known: dense"),
+        ("qqqq", "Known: aslp, biprop, continuous_sparsification"),
+        ("", "Known: aslp"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(found, name, told):

@@ -247,9 +247,9 @@ class Plugin(Method):
     def __init__(self, network, settings, sparsity):
         super().__init__(network, settings, sparsity)
         self.scores = nn.Parameter(torch.empty_like(network.weights).normal_(generator=self.generator))
-        self.prepare()
+        self.set_up()
 
-    def prepare(self):
+    def set_up(self):
         """What a plug-in keeps beside its scores."""
 
     def drift(self):
@@ -267,7 +267,7 @@ class Plugin(Method):
 class Global(Plugin):
     """Draws from torch's, NumPy's and Python's own generators."""
 
-    def prepare(self):
+    def set_up(self):
         self.moved = 0.0
 
     def on_progress(self, _):
@@ -280,7 +280,7 @@ class Global(Plugin):
 class Counting(Plugin):
     """Keeps a number, a tensor that is no buffer, a list, and a tree of them."""
 
-    def prepare(self):
+    def set_up(self):
         self.count = 0
         self.mean = torch.zeros_like(self.network.weights)
         self.history = []
@@ -300,7 +300,7 @@ class Counting(Plugin):
 class Private(Plugin):
     """Keeps a number under a private name."""
 
-    def prepare(self):
+    def set_up(self):
         self._count = 0
 
     def on_progress(self, _):
@@ -313,7 +313,7 @@ class Private(Plugin):
 class Late(Plugin):
     """Makes a generator of its own only when it needs one."""
 
-    def prepare(self):
+    def set_up(self):
         self.noise = None
         self.moved = 0.0
 
@@ -329,7 +329,7 @@ class Late(Plugin):
 class Unregistered(Plugin):
     """Trains a tensor that is no parameter, with an optimiser of its own."""
 
-    def prepare(self):
+    def set_up(self):
         self.shift = torch.zeros_like(self.network.weights).requires_grad_()
 
     def optimizer(self):
@@ -342,7 +342,7 @@ class Unregistered(Plugin):
 class Buffered(Plugin):
     """Keeps a buffer that changes, and one that is kept out of the state dictionary."""
 
-    def prepare(self):
+    def set_up(self):
         self.register_buffer("seen", torch.zeros_like(self.network.weights))
         self.register_buffer("aside", torch.zeros(()), persistent=False)
 
@@ -357,7 +357,7 @@ class Buffered(Plugin):
 class Remembering(Plugin):
     """Begins with views of its scores and of the frozen weights, in whose place it later puts tensors of its own."""
 
-    def prepare(self):
+    def set_up(self):
         self.former = self.scores.detach()
         self.scale = self.network.weights
 
@@ -372,7 +372,7 @@ class Remembering(Plugin):
 class Retyping(Plugin):
     """Puts truth values where numbers were, and a tensor of its own where an expanded one was."""
 
-    def prepare(self):
+    def set_up(self):
         self.open = torch.zeros_like(self.network.weights)
         self.level = torch.zeros(1).expand(7)
 
@@ -405,7 +405,7 @@ class TestPlugins:
 class Holding(Plugin):
     """Holds what no file can keep."""
 
-    def prepare(self):
+    def set_up(self):
         self.stream = Path("/dev/null").open()  # noqa: SIM115 - it is to stay open
         self.mixed = [1, self.stream]
         self.count = 0

@@ -53,7 +53,14 @@ ARCHS: dict[str, Arch] = {
         f"vit_{size}": Arch(f"timm's ViT-{size}; patches of 4 up to 64 pixels, else 16", "transformer:vit", (size,))
         for size in ("tiny", "small", "base")
     },
-    "swin_t": Arch("timm's Swin-T; patches of 2 and windows of 4 up to 64 pixels, else 4 and 7", "transformer:swin_t"),
+    "swin_micro": Arch(
+        "a Swin small enough for a CPU: stages of 2 blocks, 32 to 256 channels", "transformer:swin", (32, (2, 2, 2, 2))
+    ),
+    "swin_t": Arch(
+        "timm's Swin-T; patches of 2 and windows of 4 up to 64 pixels, else 4 and 7",
+        "transformer:swin",
+        (96, (2, 2, 6, 2)),
+    ),
 }
 
 FAMILIES = "wrn<depth>_<width>, as wrn16_8 (depth 6n+4), and timm:<name of any timm model>"

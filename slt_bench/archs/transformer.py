@@ -20,8 +20,8 @@ def vit(size: str, shape: Shape, classes: int) -> nn.Module:
     return network
 
 
-def swin_t(shape: Shape, classes: int) -> nn.Module:
-    """timm's Swin-T for images of any shape, without stochastic depth."""
+def swin(channels: int, depths: tuple[int, ...], shape: Shape, classes: int) -> nn.Module:
+    """timm's Swin of that width and depth for images of any shape, without stochastic depth."""
     patch, window = (2, 4) if max(shape[1:]) <= SMALL_IMAGE else (4, 7)
     network = timm.create_model(
         "swin_tiny_patch4_window7_224",
@@ -30,6 +30,9 @@ def swin_t(shape: Shape, classes: int) -> nn.Module:
         img_size=shape[1:],
         patch_size=patch,
         window_size=window,
+        embed_dim=channels,
+        depths=depths,
+        num_heads=tuple(channels * 2**stage // 32 for stage in range(len(depths))),
         drop_path_rate=0.0,
     )
     assert isinstance(network, nn.Module)

@@ -50,12 +50,11 @@ def _methods() -> None:
             name,
             method.purity,
             method.sparsity_control,
-            method.paper,
-            (method.__doc__ or "").split("\n")[0],
+            f"{(method.__doc__ or '').partition(chr(10))[0]} ({method.paper})",
         )
         for name, method in sorted(registry.methods.items())
     ]
-    _show("methods", ("name", "purity", "control", "paper", "what it is"), rows)
+    _show("methods", ("name", "purity", "control", "what it is (paper)"), rows)
     if registry.broken:
         _show("plug-ins that cannot be used", ("where", "why"), list(registry.broken.items()))
 

@@ -13,7 +13,7 @@ FAMILIES = {
     "ResNet": ("resnet20", SMALL),
     "Wide-ResNet": ("wrn10_1", SMALL),
     "ViT": ("vit_tiny", SMALL),
-    "Swin": ("swin_t", LARGE),
+    "Swin": ("swin_micro", LARGE),
 }
 IMAGES = 8
 

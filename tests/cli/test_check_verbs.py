@@ -50,7 +50,7 @@ def test_several_methods_and_settings(end):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["check", "edgepop"], "Did you mean edgepopup?"),
+        (["check", "edgepop"], "Did you mean edgepopup, "),
         (["check", "nowhere.py"], "There is no plug-in at nowhere.py."),
         (["check", "gates", "--set", "gates.sgima=1"], "Did you mean sigma"),
         (["check", "gates", "--set", "edgepopup.lr=1"], "Unknown method in --set 'edgepopup'"),

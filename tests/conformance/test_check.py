@@ -44,7 +44,7 @@ CAUGHT = {  # by which check, with which words, and at which attribute of the cl
     "OpenSettings": ("settings", "'lr' can be changed", "settings_class"),
     "SaysItIsTrained": ("purity", "gives no changed weights", "purity"),
     "GivesChangedWeights": ("purity", "gives changed weights", "changed_weights"),
-    "SaysItIsRescaled": ("purity", "by more than one factor", "changed_weights"),
+    "SaysItIsRescaled": ("purity", "changes signs", "changed_weights"),
     "SaysItIsSigned": ("purity", "more than signs", "changed_weights"),
 }
 

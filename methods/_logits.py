@@ -1,0 +1,42 @@
+"""What methods share whose gates hang on a logit a weight; which open with the sigmoid of it."""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from slt_bench.method import FrozenNetwork
+
+from ._shifted import Shifted, ShiftedSettings
+
+
+class LogitSettings(ShiftedSettings):
+    """Settings of logits."""
+
+    logit_init: float = Field(0.0, description="mean of the logits at the start")
+    logit_noise: float = Field(0.01, ge=0, description="deviation of the logits at the start; 0 leaves ties")
+
+
+class Logits(Shifted):
+    """One logit a weight."""
+
+    def __init__(self, network: FrozenNetwork, settings: Any, sparsity: float | None) -> None:
+        super().__init__(network, settings, sparsity)
+        noise = torch.empty_like(network.weights).normal_(generator=self.generator)
+        self.logits = nn.Parameter(settings.logit_init + settings.logit_noise * noise)
+
+    @property
+    def numbers(self) -> Tensor:
+        """The logits."""
+        return self.logits
+
+    @property
+    def shifted(self) -> Tensor:
+        """The logits, moved so that the asked sparsity's threshold is 0."""
+        return self.logits - self.shift
+
+    def logistic_noise(self) -> Tensor:
+        """(N,) log u - log(1 - u) with u uniform: the difference of two Gumbel numbers."""
+        u = torch.empty_like(self.logits).uniform_(1e-6, 1 - 1e-6, generator=self.generator)
+        return torch.logit(u)

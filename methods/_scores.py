@@ -1,0 +1,59 @@
+"""What methods share that rank scores: one score a weight, the top of them kept, the gradient handed through the mask.
+
+    h(s) = 1 where |s| is not among the floor(sparsity * n) smallest of its layer's n, else 0;  dL/ds = dL/dh * sign(s)
+
+(Ramanujan et al., CVPR 2020). A subclass may rank something else than |s|, or more than a layer at a time.
+"""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, keep_top, straight_through
+
+
+class ScoreSettings(OptimizerSettings):
+    """Settings of scores."""
+
+    optimizer: Literal["adam", "sgd"] = "sgd"
+    lr: float = Field(0.1, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    scope: Literal["layer", "global"] = Field("layer", description="rank scores within layers, or all together")
+
+
+class Scores(Method):
+    """Scores that start as uniform numbers within `width` / sqrt(fan_in)."""
+
+    width = 1.0
+    settings: Any
+    sparsity: float
+
+    def __init__(self, network: FrozenNetwork, settings: Any, sparsity: float | None) -> None:
+        super().__init__(network, settings, sparsity)
+        bound = network.spread(torch.tensor([layer.fan_in for layer in network.layers], device=network.device)) ** -0.5
+        numbers = torch.empty_like(network.weights).uniform_(-1, 1, generator=self.generator)
+        self.scores = nn.Parameter(self.width * bound * numbers)
+
+    def rank(self) -> Tensor:
+        """(N,) what is ranked, differentiable."""
+        return self.scores.abs()
+
+    def gates(self) -> Tensor:
+        """The mask, with the identity as its gradient."""
+        return self.through(self.sparsity)
+
+    def mask(self) -> Tensor:
+        """The weights that rank highest."""
+        return self.top(self.rank(), self.sparsity)
+
+    def through(self, sparsity: float) -> Tensor:
+        """The mask of that sparsity as numbers, with the identity as its gradient."""
+        rank = self.rank()
+        return straight_through(self.top(rank, sparsity), rank)
+
+    def top(self, rank: Tensor, sparsity: float) -> Tensor:
+        """(N,) bool: the top of each layer, or of all of them together."""
+        sizes = self.network.sizes if self.settings.scope == "layer" else [rank.numel()]
+        return torch.cat([keep_top(part, part.numel() - int(sparsity * part.numel())) for part in rank.split(sizes)])

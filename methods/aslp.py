@@ -1,0 +1,72 @@
+"""ASLP: subnetworks by Gumbel-softmax (Dupont et al., ICIP 2022, arXiv 2202.12986).
+
+A hard draw with the gradient of its soft neighbour at the same noise, and a learned scale a layer:
+
+    y = sigmoid((m + a - b) / tau),  a, b Gumbel;   h = 1[y > 1/2];   dL/dm = dL/dh * y (1 - y) / tau;   w_eff = c_l w h
+
+so h is Bernoulli(sigmoid(m)). The mask is m >= 0. With `penalty` set (0 is as published) the method decides its
+sparsity; without it, logits are shifted so that the asked one is reached (`_shifted`).
+
+As in the authors' code (N0ciple/ASLP) tau is 1, logits start at 0, SGD has momentum 0.9 with learning rate 50 for the
+logits, without a schedule there, and 1e-3 for the scales, which start at 1. Biases, frozen there, are absent here.
+"""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from slt_bench.method import FrozenNetwork
+
+from ._logits import Logits, LogitSettings
+
+
+class Settings(LogitSettings):
+    """Settings of `aslp`."""
+
+    optimizer: Literal["sgd"] = "sgd"
+    lr: float = Field(50.0, gt=0)
+    scale_lr: float = Field(1e-3, ge=0, description="learning rate of the layers' scales; 0 leaves them at 1")
+    temperature: float = Field(1.0, gt=0)
+
+
+class Aslp(Logits):
+    """Gumbel-softmax masks, and a learned scale a layer."""
+
+    name, version, paper = "aslp", 1, "arXiv 2202.12986"
+    sparsity_control, purity = "exact", "rescaled"
+    settings_class = Settings
+
+    def __init__(self, network: FrozenNetwork, settings: Any, sparsity: float | None) -> None:
+        super().__init__(network, settings, sparsity)
+        self.scales = nn.Parameter(torch.ones(len(network.layers), device=network.device))
+
+    def gates(self) -> Tensor:
+        """A hard draw; the chances in the relaxed network."""
+        if not self.training:
+            return torch.sigmoid(self.shifted)
+        soft = torch.sigmoid((self.shifted + self.logistic_noise()) / self.settings.temperature)
+        return (soft.detach() > 0.5).to(soft.dtype) + (soft - soft.detach())
+
+    def effective(self) -> Tensor:
+        """C_l w h."""
+        return self.network.effective(self.gates(), self._scaled(self.scales))
+
+    def changed_weights(self) -> Tensor:
+        """C_l w."""
+        return self._scaled(self.scales.detach())
+
+    def penalty(self) -> Tensor:
+        """Penalty * sum sigmoid(m), the expected number of kept weights."""
+        if not self.settings.penalty:
+            return super().penalty()
+        return self.settings.penalty * torch.sigmoid(self.logits).sum()
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """SGD, the scales with a learning rate of their own."""
+        groups = [{"params": [self.logits]}, {"params": [self.scales], "lr": self.settings.scale_lr}]
+        return torch.optim.SGD(groups, lr=self.settings.lr, momentum=self.settings.momentum, fused=True)
+
+    def _scaled(self, scales: Tensor) -> Tensor:
+        return self.network.spread(scales) * self.network.weights

@@ -1,0 +1,51 @@
+"""Supermasks (Zhou et al., "Deconstructing lottery tickets", NeurIPS 2019, arXiv 1905.01067).
+
+Each weight is kept by chance, and the gradient passes the draw:
+
+    h ~ Bernoulli(sigmoid(m));   dL/dm = dL/dh * sigmoid(m) (1 - sigmoid(m))
+
+With `penalty` set (0 is as published) the method decides its sparsity, and the mask is m > 0, "more often kept than
+not". The authors score the mean of ten sampled masks, none of which is *the* mask. Without it, logits are shifted so
+that the asked sparsity is reached (`_shifted`). Their dynamic rescaling by n / sum(h) is the network's `rescale`, by
+the root of it and without a gradient.
+
+The authors take SGD with momentum 0.9 and learning rate 100 for 2,000 epochs of MNIST
+(deconstructing-lottery-tickets, README); logits start at 0.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ._logits import Logits, LogitSettings
+
+
+class Settings(LogitSettings):
+    """Settings of `supermask`."""
+
+    optimizer: Literal["adam", "sgd"] = "sgd"
+    lr: float = Field(100.0, gt=0)
+
+
+class Supermask(Logits):
+    """Bernoulli masks, the gradient handed through the draw."""
+
+    name, version, paper = "supermask", 1, "arXiv 1905.01067"
+    sparsity_control, purity = "exact", "frozen"
+    settings_class = Settings
+
+    def gates(self) -> Tensor:
+        """A draw, with the gradient of its chances; the chances themselves in the relaxed network."""
+        chance = torch.sigmoid(self.shifted)
+        if not self.training:
+            return chance
+        drawn = torch.empty_like(chance).uniform_(generator=self.generator) < chance
+        return drawn.to(chance.dtype) + (chance - chance.detach())
+
+    def penalty(self) -> Tensor:
+        """Penalty * sum sigmoid(m), the expected number of kept weights."""
+        if not self.settings.penalty:
+            return super().penalty()
+        return self.settings.penalty * torch.sigmoid(self.logits).sum()
