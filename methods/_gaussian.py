@@ -1,12 +1,12 @@
 """What `gates` and `gates_structured` share: a vector of Gaussian gates, their noise, penalty and moving threshold."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork
+from slt_bench.method import FrozenNetwork, Range
 
 from ._shifted import Shifted, ShiftedSettings
 
@@ -21,6 +21,9 @@ class GaussianSettings(ShiftedSettings):
     sigma_end: float | None = Field(None, gt=0, description="and at the end; None: 0.02, or `sigma` under a penalty")
     mu_init: float = Field(0.5, ge=0, le=1, description="mean of mu at the start")
     mu_noise: float = Field(0.01, ge=0, description="deviation of mu at the start")
+    search: ClassVar = {
+        "lr": Range(0.003, 0.3, log=True), "sigma_end": Range(0.005, 0.3, log=True), "ramp_until": Range(0.2, 0.9),
+    }  # fmt: skip
 
 
 class GaussianGates(Shifted):

@@ -5,13 +5,13 @@
 (Ramanujan et al., CVPR 2020). A subclass may rank something else than |s|, or more than a layer at a time.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, keep_top, straight_through
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, keep_top, straight_through
 
 
 class ScoreSettings(OptimizerSettings):
@@ -21,6 +21,7 @@ class ScoreSettings(OptimizerSettings):
     lr: float = Field(0.1, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     scope: Literal["layer", "global"] = Field("layer", description="rank scores within layers, or all together")
+    search: ClassVar = {"lr": Range(0.01, 10, log=True), "weight_decay": Range(1e-6, 1e-3, log=True)}
 
 
 class Scores(Method):

@@ -11,13 +11,13 @@ As in the authors' code (N0ciple/ASLP) tau is 1, logits start at 0, SGD has mome
 logits, without a schedule there, and 1e-3 for the scales, which start at 1. Biases, frozen there, are absent here.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork
+from slt_bench.method import FrozenNetwork, Range
 
 from ._logits import Logits, LogitSettings
 
@@ -29,6 +29,9 @@ class Settings(LogitSettings):
     lr: float = Field(50.0, gt=0)
     scale_lr: float = Field(1e-3, ge=0, description="learning rate of the layers' scales; 0 leaves them at 1")
     temperature: float = Field(1.0, gt=0)
+    search: ClassVar = {
+        "lr": Range(1, 1000, log=True), "scale_lr": Range(1e-5, 1e-2, log=True), "ramp_until": Range(0.2, 0.9),
+    }  # fmt: skip
 
 
 class Aslp(Logits):

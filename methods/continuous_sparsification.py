@@ -13,13 +13,13 @@ rounds: here they are frozen, and there is one round.
 from s_0 between -0.1 and 0.1 (lolemacs/continuous-sparsification).
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork
+from slt_bench.method import FrozenNetwork, Range
 
 from ._logits import Logits, LogitSettings
 
@@ -30,6 +30,9 @@ class Settings(LogitSettings):
     optimizer: Literal["adam", "sgd"] = "sgd"
     lr: float = Field(0.1, gt=0)
     final_beta: float = Field(200.0, gt=1, description="inverse temperature at the end; it starts at 1")
+    search: ClassVar = {
+        "lr": Range(0.1, 100, log=True), "final_beta": Range(20, 2000, log=True), "ramp_until": Range(0.2, 0.9),
+    }  # fmt: skip
 
 
 class ContinuousSparsification(Logits):

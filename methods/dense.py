@@ -7,17 +7,20 @@ Adam with learning rate 1e-3 is a common choice that trains every architecture h
 for a large network should set its own.
 """
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range
 
 
 class Settings(OptimizerSettings):
     """Settings of `dense`."""
 
     lr: float = Field(0.001, gt=0)
+    search: ClassVar = {"lr": Range(1e-4, 1e-2, log=True)}
 
 
 class Dense(Method):

@@ -8,13 +8,13 @@ their density, whatever the network's `rescale` is: pruning is to change a train
 The optimiser is that of `dense`.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, keep_top
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, keep_top
 
 
 class Settings(OptimizerSettings):
@@ -24,6 +24,7 @@ class Settings(OptimizerSettings):
     scope: Literal["layer", "global"] = Field("layer", description="rank weights within layers, or all together")
     retrain: bool = Field(default=True, description="train on after pruning")
     prune_at: float = Field(0.5, gt=0, lt=1, description="part of the budget after which weights go, with retrain")
+    search: ClassVar = {"lr": Range(1e-4, 1e-2, log=True), "prune_at": Range(0.2, 0.8)}
 
 
 class DenseMagnitude(Method):

@@ -14,13 +14,13 @@ The rule is that of the authors' code (ksreenivasan/pruning_is_enough, `hc_iter`
 all of them fall at once; here as many as the round asks for.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, keep_top, straight_through
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, keep_top, straight_through
 
 
 class Settings(OptimizerSettings):
@@ -30,6 +30,7 @@ class Settings(OptimizerSettings):
     lr: float = Field(0.1, gt=0)
     penalty: float = Field(1e-4, ge=0, description="of the sum of squared scores")
     rounds: int = Field(29, ge=1, description="how often flags fall")
+    search: ClassVar = {"lr": Range(0.01, 10, log=True), "penalty": Range(1e-7, 1e-3, log=True)}
 
 
 class GemMiner(Method):

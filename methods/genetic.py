@@ -15,11 +15,13 @@ for each of their gradient steps. The best of the last generation is the answer;
 Population 100 and chances 0.3, 0.1, parents 0.3, migration 0.1 are the authors' (julianscher/SLTN-GA, configs).
 """
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, Loss, Method, MethodSettings
+from slt_bench.method import FrozenNetwork, Loss, Method, MethodSettings, Range
 
 FORWARD_PASSES = 3  # that a gradient step costs
 
@@ -32,6 +34,7 @@ class Settings(MethodSettings):
     parents: float = Field(0.3, gt=0, le=1, description="best part of the population that children have a parent from")
     mutation: float = Field(0.1, ge=0, le=1, description="chance of a copy with a flipped bit")
     migration: float = Field(0.1, ge=0, le=1, description="fresh individuals, as part of the population")
+    search: ClassVar = {"parents": Range(0.05, 0.9), "mutation": Range(0.0, 1.0)}
 
 
 class Genetic(Method):

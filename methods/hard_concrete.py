@@ -12,10 +12,13 @@ that are trained as well; a start at 0 is their density of 1/2.
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
+
+from slt_bench.method import Range
 
 from ._logits import Logits, LogitSettings
 
@@ -26,6 +29,7 @@ class Settings(LogitSettings):
     """Settings of `hard_concrete`."""
 
     lr: float = Field(7e-4, gt=0)
+    search: ClassVar = {"lr": Range(7e-4, 0.7, log=True), "ramp_until": Range(0.2, 0.9)}
 
 
 class HardConcrete(Logits):

@@ -14,7 +14,7 @@ decoupled weight decay 5e-4, learning rate about 0.05 falling exponentially, mom
 momentum 0.9, L2 weight decay and the suite's schedule.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -24,6 +24,7 @@ from slt_bench.method import (
     FrozenNetwork,
     Method,
     OptimizerSettings,
+    Range,
     SparsityControl,
     keep_top,
     ramp,
@@ -39,6 +40,9 @@ class Settings(OptimizerSettings):
     weight_decay: float = Field(5e-4, ge=0)
     threshold: float | None = Field(None, gt=0, lt=1, description="c, as published; None: reach the asked sparsity")
     ramp_until: float = Field(0.5, gt=0, le=1, description="part of the budget after which the sparsity is reached")
+    search: ClassVar = {
+        "lr": Range(0.005, 5, log=True), "weight_decay": Range(1e-6, 1e-2, log=True), "ramp_until": Range(0.2, 0.9),
+    }  # fmt: skip
 
 
 class SignedSupermask(Method):

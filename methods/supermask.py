@@ -13,11 +13,13 @@ The authors take SGD with momentum 0.9 and learning rate 100 for 2,000 epochs of
 (deconstructing-lottery-tickets, README); logits start at 0.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
+
+from slt_bench.method import Range
 
 from ._logits import Logits, LogitSettings
 
@@ -27,6 +29,7 @@ class Settings(LogitSettings):
 
     optimizer: Literal["adam", "sgd"] = "sgd"
     lr: float = Field(100.0, gt=0)
+    search: ClassVar = {"lr": Range(1, 1000, log=True), "ramp_until": Range(0.2, 0.9)}
 
 
 class Supermask(Logits):

@@ -48,6 +48,10 @@ class Budget(Model):
         "true", description="of the training split; shuffled ones say nothing, and no ticket may know better"
     )
 
+    scores: Literal["test", "validation"] = Field(
+        "test", description="validation: the test split is never read, as in tuning"
+    )
+
     def text(self) -> str:
         """The budget in words, as in "20 epochs, batches of 128"."""
         others = self.model_dump(exclude={"epochs", "batch_size"}, exclude_defaults=True)
@@ -120,10 +124,29 @@ class Entry(Model):
     settings: dict[str, Any] = Field(default_factory=dict)
     sparsities: Sparsities | None = Field(None, description="in place of the benchmark's")
     archs: Names | None = Field(None, description="only on these of the benchmark's")
+    tuned: dict[str, Any] = Field(default_factory=dict, description="settings that `tune` found, over the others")
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        """What is given of its method's settings."""
+        return self.settings | self.tuned
 
 
 def _seeds(value: Any) -> Any:
     return parse_seeds(value) if isinstance(value, str) else _tuple(value)
+
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_seeds), Field(min_length=1)]
+
+
+class Tuning(Model):
+    """How `tune` looks for settings: as many trials for every method, under one budget, scored on validation."""
+
+    trials: int = Field(12, ge=2, description="of each method, its untuned settings among them")
+    epochs: int | None = Field(None, ge=1, description="in place of the benchmark's")
+    sparsities: Sparsities | None = Field(None, description="in place of the benchmark's")
+    seeds: Seeds = (1000,)
+    archs: Names | None = Field(None, description="only on these of the benchmark's")
 
 
 class Benchmark(Model):
@@ -138,8 +161,9 @@ class Benchmark(Model):
     inits: Names = ("signed_constant",)
     rescale: Literal["none", "density"] = "density"
     sparsities: Sparsities = (0.5, 0.8, 0.9, 0.95)
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
+    seeds: Seeds = (0, 1, 2)
     budget: Budget = Budget()
+    tune: Tuning = Tuning()
     claims: Annotated[tuple[Claim, ...], BeforeValidator(_tuple)] = Field((), description="that others have published")
 
     @model_validator(mode="after")
@@ -205,7 +229,7 @@ def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserEr
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> Iterable[str]:
-    inner: dict[str, type[BaseModel]] = {"budget": Budget, "methods": Entry, "claims": Claim}
+    inner: dict[str, type[BaseModel]] = {"budget": Budget, "methods": Entry, "claims": Claim, "tune": Tuning}
     return list(inner.get(str(path[0]), model).model_fields)
 
 
@@ -291,7 +315,7 @@ def resolve_settings(method: str, given: dict[str, Any], registry: Registry) -> 
 
 def _resolve(label: str, entry: Entry, registry: Registry) -> tuple[str, dict[str, Any], bool]:
     method = entry.method or label
-    settings = resolve_settings(method, entry.settings, registry)
+    settings = resolve_settings(method, entry.all_settings, registry)
     controls = registry.find(method).control(settings) != "none"
     if not controls and entry.sparsities:
         raise UserError(f"'{label}' is given sparsities, but {method} with these settings decides the sparsity itself.")

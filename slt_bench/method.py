@@ -6,6 +6,8 @@ imports this module, torch and pydantic, and nothing else of the suite.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
@@ -24,6 +26,7 @@ __all__ = [
     "MethodSettings",
     "OptimizerSettings",
     "Purity",
+    "Range",
     "SparsityControl",
     "keep_top",
     "kth_smallest",
@@ -48,10 +51,29 @@ class Loss(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Range:
+    """What `tune` tries for a setting: numbers between two ends, evenly, or evenly in their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def at(self, part: float) -> float:
+        """The number that lies at a part of the way from low to high, to three digits."""
+        value = self.low * (self.high / self.low) ** part if self.log else self.low + part * (self.high - self.low)
+        return float(f"{value:.3g}")
+
+
 class MethodSettings(BaseModel):
-    """Base of a method's settings: immutable, and unknown names are refused."""
+    """Base of a method's settings: immutable, and unknown names are refused.
+
+    Attributes:
+        search: What `tune` may try for some of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    search: ClassVar[Mapping[str, Range]] = {}
 
 
 class OptimizerSettings(MethodSettings):

@@ -22,7 +22,7 @@ from slt_bench.errors import UserError, unknown
 from slt_bench.streams import derive_seed
 
 if TYPE_CHECKING:
-    from slt_bench.method import Method
+    from slt_bench.method import Method, MethodSettings
 
 ENTRY_POINTS = "slt_bench.methods"
 VARIABLE = "SLT_BENCH_PLUGINS"
@@ -169,4 +169,16 @@ def _problem(method: type["Method"]) -> str:
     for attribute, kinds in (("sparsity_control", get_args(SparsityControl)), ("purity", get_args(Purity))):
         if getattr(method, attribute) not in kinds:
             return f"the {attribute} of {method.__name__} is {getattr(method, attribute)!r}, not {', '.join(kinds)}"
+    return _search_problem(method.settings_class)
+
+
+def _search_problem(settings: type["MethodSettings"]) -> str:
+    """Why `tune` could not try what these settings declare."""
+    from slt_bench.method import Range  # noqa: PLC0415 - torch loads with it
+
+    for name, found in settings.search.items():
+        if name not in settings.model_fields:
+            return f"`search` names '{name}', which is none of its settings ({', '.join(settings.model_fields)})"
+        if not isinstance(found, Range) or not (found.low < found.high and (found.low > 0 or not found.log)):
+            return f"`search` has {found!r} for '{name}': Range(low, high) rises, and is above 0 with log=True"
     return ""

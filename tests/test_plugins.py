@@ -34,6 +34,18 @@ def source(name, extra="", title="Mine"):
     return METHOD.format(name=name, extra=extra, title=title)
 
 
+def searching(name, ranges):
+    """A method with settings for `tune`."""
+    extra = f"""
+from slt_bench.method import OptimizerSettings, Range
+
+class Own(OptimizerSettings):
+    lr: float = 0.5
+    search = {{{ranges}}}
+"""
+    return source(name, extra).replace("    sparsity_control", "    settings_class = Own\n    sparsity_control")
+
+
 @pytest.fixture
 def found(tmp_path, monkeypatch):
     """The registry with one folder of plug-ins, of these files."""
@@ -89,6 +101,10 @@ def test_broken_plugins_are_listed_with_their_error_and_stop_nothing_else(found)
         l_version=source("l").replace(", 1,", ', "one",'),
         m_purity=source("m").replace('"frozen"', '"clean"'),
         n_control=source("n").replace('"exact"', '"more or less"'),
+        o_search=searching("o", '"rate": Range(1, 2)'),
+        p_search=searching("p", '"lr": Range(0, 1, log=True)'),
+        q_search=searching("q", '"lr": (0, 1)'),
+        y_good=searching("good_two", '"lr": Range(0.1, 1, log=True)'),
         z_good=source("good_one"),
     )
     told = {
@@ -106,6 +122,9 @@ def test_broken_plugins_are_listed_with_their_error_and_stop_nothing_else(found)
         "l_version.py": "version",
         "m_purity.py": "purity",
         "n_control.py": "sparsity_control",
+        "o_search.py": "`search` names 'rate', which is none of its settings (optimizer, lr,",
+        "p_search.py": "Range(low=0, high=1, log=True) for 'lr'",
+        "q_search.py": "(0, 1) for 'lr'",
     }
     broken = by_file(registry)
     assert set(broken) == set(told)

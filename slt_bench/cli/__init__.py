@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from slt_bench.cli import cancel, check, compare, data, merge, new_method, plan, report, run, show, status, ticket
+from slt_bench.cli import cancel, check, compare, data, merge, new_method, plan, report, run, show, status, ticket, tune
 from slt_bench.cli import list as list_
 from slt_bench.errors import UserError
 
@@ -25,6 +25,7 @@ for verb, function in (
     ("report", report.report),
     ("compare", compare.compare),
     ("merge", merge.merge),
+    ("tune", tune.tune),
     ("check", check.check),
     ("new-method", new_method.new_method),
 ):

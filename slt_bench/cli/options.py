@@ -246,5 +246,7 @@ def _with_settings(selection: Selection, base: "Benchmark") -> "dict[str, Entry]
     for label, settings in parse_assignments(selection.set_ or ()).items():
         if label not in entries:
             raise unknown("method in --set", label, entries)
-        entries[label] = entries[label].model_copy(update={"settings": entries[label].settings | settings})
+        entry = entries[label]
+        tuned = {name: value for name, value in entry.tuned.items() if name not in settings}
+        entries[label] = entry.model_copy(update={"settings": entry.settings | settings, "tuned": tuned})
     return entries

@@ -41,11 +41,7 @@ def run(
 
     `slt_bench run --benchmark lenet_mnist --executor slurm --slurm partition=main`
     """
-    from slt_bench.execution.follow import refresh
-    from slt_bench.execution.plan import make_plan, make_work, stamps
     from slt_bench.execution.server import start_server
-    from slt_bench.runs import promised
-    from slt_bench.states import look
 
     wish = wish_of(execution)
     wish.check()
@@ -57,6 +53,27 @@ def run(
     if wish.executor == "local" and not dry_run:
         start_server()  # it loads while we prepare
     selected = select(selection)
+    if run_selected(selected, wish, data_root, reports, rerun, wait=wait, download=download, dry_run=dry_run):
+        _finish(selected, reports)
+
+
+def run_selected(
+    selected: Selected,
+    wish: "Wish",
+    data_root: Path | None,
+    reports: Path = Path("reports"),
+    rerun: str = "",
+    *,
+    wait: bool = True,
+    download: bool = False,
+    dry_run: bool = False,
+) -> bool:
+    """Run the jobs that have no record yet, or show what would be done; whether they were run."""
+    from slt_bench.execution.follow import refresh
+    from slt_bench.execution.plan import make_plan, make_work, stamps
+    from slt_bench.runs import promised
+    from slt_bench.states import look
+
     refresh(selected.folder)
     before = stamps(selected.jobs, selected.folder)
     overview = look(selected.jobs, selected.folder)
@@ -72,14 +89,14 @@ def run(
 
         check_shapes(selected.jobs)
         show_plan(selected, overview, todo, wish)
-        return
+        return False
     elsewhere = [one for one in overview.in_state(selected.jobs, "running", "waiting") if one.id not in chosen]
     root = check(todo, (selected.folder, reports), data_root, wish, download=download)
     plan = make_plan(todo if wish.executor == "slurm" else [*todo, *elsewhere], overview.found, wish)
     ours = {key: stamp for key, stamp in before.items() if key in chosen}
     work = make_work(plan, [*todo, *elsewhere], selected.folder, root, overview.superseded() | ours)
     _run(selected, plan, work, len(elsewhere), wait=wait)
-    _finish(selected, reports)
+    return True
 
 
 def to_run_again(jobs: "list[Job]", overview: "Overview", rerun: str) -> "list[Job]":

@@ -85,7 +85,7 @@ def measure(
     gc.collect()
     write_ticket(folder / CANDIDATE, ticket)
     clock.lap("ticket")
-    metrics, flags = _score(read_ticket(folder / CANDIDATE), data, device)
+    metrics, flags = _score(read_ticket(folder / CANDIDATE), data, device, tested=job.budget.scores == "test")
     flags = [] if job.smoke else [*flags, *_sparsity_flag(job, metrics["sparsity"])]  # a few images say nothing
     clock.lap("evaluation")
     hard = metrics["validation_accuracy"]
@@ -146,11 +146,13 @@ def _histogram(gates: torch.Tensor) -> list[int]:
     return [int(count) for count in counts]
 
 
-def _score(ticket: Ticket, data: Dataset, device: torch.device) -> tuple[dict[str, float | None], list[str]]:
+def _score(
+    ticket: Ticket, data: Dataset, device: torch.device, *, tested: bool
+) -> tuple[dict[str, float | None], list[str]]:
     """Everything that is reported of a ticket, from the ticket alone."""
     subnetwork = ticket.rebuild(device)
     metrics: dict[str, float | None] = {
-        "test_accuracy": accuracy(subnetwork, data.test, data.info),
+        "test_accuracy": accuracy(subnetwork, data.test, data.info) if tested else None,
         "validation_accuracy": accuracy(subnetwork, data.validation, data.info),
         "sparsity": ticket.sparsity,
         "density": 1.0 - ticket.sparsity,
