@@ -95,6 +95,11 @@ class Record(BaseModel):
     mask_hash: str = ""
     curve: list[dict[str, float]] = Field(default_factory=list)
 
+    @property
+    def accuracy(self) -> float | None:
+        """Of the hard mask, in [0, 1], on the split that its budget scores; None where it has none."""
+        return self.metrics.get(f"{self.job.budget.scores}_accuracy")
+
 
 @dataclass
 class Found:

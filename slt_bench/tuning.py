@@ -138,7 +138,5 @@ def winners(found: list[Trial], records: Mapping[str, list[Record]]) -> dict[str
 
 
 def _score(records: list[Record]) -> float:
-    values = [
-        (record.metrics.get("validation_accuracy") or 0.0) if record.status == "done" else 0.0 for record in records
-    ]
+    values = [(record.accuracy or 0.0) if record.status == "done" else 0.0 for record in records]
     return sum(values) / len(values)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slt_bench import plugins
-from slt_bench.benchmark import Benchmark, jobs
+from slt_bench.benchmark import Benchmark, Budget, jobs
 from slt_bench.errors import UserError
 from slt_bench.method import Range
 from slt_bench.records import Record
@@ -74,7 +74,7 @@ def test_what_declares_nothing_cannot_be_tuned():
 
 def records_of(make_job, *scores):
     """A record a score; None is a job that diverged."""
-    job = make_job()
+    job = make_job(budget=Budget(epochs=2, scores="validation"))
     made = {"id": job.id, "job": job, "method_version": 1, "purity": "frozen", "settings": {}}
     return [
         Record(status="diverged", **made)

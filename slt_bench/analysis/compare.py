@@ -97,7 +97,7 @@ def _check(first: pd.DataFrame, second: pd.DataFrame) -> None:
 
 
 def _cell(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, object]:
-    before, after = (rows[rows["status"] == "done"].set_index("seed")["test_accuracy"] for rows in (first, second))
+    before, after = (rows[rows["status"] == "done"].set_index("seed")["accuracy"] for rows in (first, second))
     ended = pd.Index(second.loc[second["status"] != "done", "seed"])
     lost = len(before.index.intersection(ended))
     both = before.index.intersection(after.index)

@@ -10,7 +10,7 @@ from slt_bench.analysis.frame import CELL
 from slt_bench.analysis.statistics import t_interval
 
 
-def curves(table: pd.DataFrame, metric: str = "test_accuracy") -> pd.DataFrame:
+def curves(table: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
     """Summarise records over seeds.
 
     Args:

@@ -13,12 +13,12 @@ from slt_bench.words import count
 
 EMPTY = (
     *("id", "label", "method", "method_version", "purity", "arch", "dataset", "init", "rescale", "budget", "labels"),
-    *("asked_sparsity", "seed", "status", "n", "machine", "versions"),
+    *("split", "asked_sparsity", "seed", "status", "n", "machine", "versions"),
 )
 COSTS = ("seconds", "search_seconds", "peak_memory_mb")
 CELL = ["label", "arch", "dataset", "init"]
 METRICS = (
-    "test_accuracy",
+    "accuracy",
     "validation_accuracy",
     "relaxed_accuracy",
     "binarisation_gap",
@@ -67,9 +67,10 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     """A row a record.
 
     Columns: id, label, method, method_version, purity, arch, dataset, init, rescale, budget, labels (of the training
-    split), asked_sparsity (NaN where the method decides), seed, status, n, seconds (of the whole job), search_seconds,
-    peak_memory_mb, machine (what times may be compared on: hardware, device, threads), versions, and the metrics as
-    fractions in [0, 1]; a metric that was not measured is NaN, and so are all metrics of a record that is not "done".
+    split), split (that the accuracy is measured on: test or validation), asked_sparsity (NaN where the method decides),
+    seed, status, n, seconds (of the whole job), search_seconds, peak_memory_mb, machine (what times may be compared on:
+    hardware, device, threads), versions, and the metrics as fractions in [0, 1], `accuracy` first; a metric that was
+    not measured is NaN, and so are all metrics of a record that is not "done".
     Where records of one label differ in method or settings, their labels tell the settings, so that they are never
     taken for seeds of one another.
     """
@@ -79,7 +80,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         job = record.job
         done = record.status == "done"
-        metrics = {name: record.metrics.get(name) if done else None for name in METRICS}
+        metrics = {name: record.metrics.get(name) for name in METRICS} | {"accuracy": record.accuracy}
+        metrics = metrics if done else dict.fromkeys(METRICS)
         rows.append(
             {
                 "id": record.id,
@@ -93,6 +95,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
                 "rescale": job.rescale,
                 "budget": job.budget.text(),
                 "labels": job.budget.labels,
+                "split": job.budget.scores,
                 "asked_sparsity": job.sparsity,
                 "seed": job.seed,
                 "status": record.status,

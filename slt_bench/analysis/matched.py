@@ -19,7 +19,7 @@ from slt_bench.analysis.statistics import Interval, paired_interval, paired_rati
 from slt_bench.benchmark import REFERENCES, SPARSITY_TOLERANCE
 
 Floats = NDArray[np.float64]
-NEEDED = ["label", "method", "purity", "asked_sparsity", "sparsity", "seed", "status", "test_accuracy"]
+NEEDED = ["label", "method", "purity", "asked_sparsity", "sparsity", "seed", "status", "accuracy"]
 LOST = ("collapsed", "diverged")
 REACHES = [
     *("label", "method", "purity", "reference", "points", "accuracy", "sparsity", "low", "high", "n", "at_end", "short")
@@ -36,7 +36,7 @@ def comparable_sparsity(table: pd.DataFrame, points: Sequence[float] = (1.0, 2.0
 
     Returns:
         A row for each label that is learned, reference and number of points, with the columns of `REACHES`: reference
-        is "dense" (the mean of dense's test accuracy; no rows where it is not there) or "own best" (the best mean over
+        is "dense" (the mean of dense's accuracy; no rows where it is not there) or "own best" (the best mean over
         seeds that the label has at any asked sparsity); accuracy the threshold, a fraction; sparsity the mean over the
         n seeds that reach it, with its 95% t interval, low and high, cut to [0, 1]; at_end that a seed's sparsest
         point still reaches it, so that the true value may be higher; short how many seeds never reach it.
@@ -53,7 +53,7 @@ def comparable_sparsity(table: pd.DataFrame, points: Sequence[float] = (1.0, 2.0
 def best_by_sparsity(table: pd.DataFrame) -> dict[float, str]:
     """The learned label that is better than every other at an asked sparsity, where one is beyond doubt.
 
-    Its mean test accuracy is the best, and its 95% paired interval over seeds lies above 0 against every other learned
+    Its mean accuracy is the best, and its 95% paired interval over seeds lies above 0 against every other learned
     label measured there, which takes two seeds in common. A label is never best alone, where one of its seeds was
     lost, or where it keeps more weights than asked by over `SPARSITY_TOLERANCE`; nobody is, where such a label has the
     best mean.
@@ -75,7 +75,7 @@ def ratios(table: pd.DataFrame, baseline: str, points: Sequence[float] = (1.0, 2
     Args:
         table: Of one network and budget, as from `frame`.
         baseline: The label below the line.
-        points: Percentage points below dense's mean test accuracy, or where it is not there the baseline's own best,
+        points: Percentage points below dense's mean accuracy, or where it is not there the baseline's own best,
             which give the thresholds of accuracy.
 
     Returns:
@@ -113,14 +113,14 @@ def _asked(rows: pd.DataFrame) -> list[float]:
 
 
 def _dense(table: pd.DataFrame) -> float:
-    """The mean test accuracy of dense over seeds; NaN where it was not measured."""
-    return float(table.loc[(table["method"] == "dense") & (table["status"] == "done"), "test_accuracy"].mean())
+    """The mean accuracy of dense over seeds; NaN where it was not measured."""
+    return float(table.loc[(table["method"] == "dense") & (table["status"] == "done"), "accuracy"].mean())
 
 
 def _own_best(rows: pd.DataFrame) -> float:
-    """The best mean test accuracy over seeds of one label; NaN where it has none."""
+    """The best mean accuracy over seeds of one label; NaN where it has none."""
     done = rows[rows["status"] == "done"]
-    return float(done.groupby("asked_sparsity", dropna=False)["test_accuracy"].mean().max())
+    return float(done.groupby("asked_sparsity", dropna=False)["accuracy"].mean().max())
 
 
 def _reached(rows: pd.DataFrame, reference: float, points: float) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _by_asked(rows: pd.DataFrame) -> dict[float, "pd.Series[Any]"]:
 
 def _by_seed(rows: pd.DataFrame) -> "pd.Series[Any]":
     """The test accuracies of one label at one asked sparsity, by seed."""
-    values = rows["test_accuracy"].to_numpy()
+    values = rows["accuracy"].to_numpy()
     known = (rows["status"] == "done").to_numpy() & ~np.isnan(values)
     return pd.Series(values[known], rows["seed"].to_numpy()[known])
 
@@ -216,7 +216,7 @@ def _curves(rows: pd.DataFrame) -> Iterator[tuple[Any, Floats, Floats, NDArray[n
     kept = rows[rows["status"].isin(("done", *LOST))]
     lost = (kept["status"] != "done").to_numpy()
     sparsities = np.where(lost, kept["asked_sparsity"], kept["sparsity"])
-    accuracies = np.where(lost, 0.0, kept["test_accuracy"])
+    accuracies = np.where(lost, 0.0, kept["accuracy"])
     seeds = kept["seed"].to_numpy()
     order = np.lexsort((~lost, sparsities, seeds))
     for part in np.split(order, np.flatnonzero(np.diff(seeds[order])) + 1) if len(order) else ():

@@ -128,7 +128,7 @@ def probability_of_improvement(
     table: pd.DataFrame,
     label: str,
     baseline: str,
-    metric: str = "test_accuracy",
+    metric: str = "accuracy",
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,

@@ -13,7 +13,7 @@ from slt_bench.words import count
 
 Verdict = Literal["held", "exceeded", "not held", "not measured"]
 NETWORK = ["dataset", "init", "rescale"]
-COLUMNS = {"hard": "test_accuracy", "relaxed": "relaxed_accuracy"}
+COLUMNS = {"hard": "accuracy", "relaxed": "relaxed_accuracy"}
 FEWEST = 2  # seeds that a verdict takes
 
 
@@ -99,7 +99,7 @@ def _network(claim: Claim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The records of the claim's network under one budget, and what a reader must know of the choice."""
     rows = table[(table["arch"] == claim.arch) & (table["labels"] == "true")]
     rows = rows[rows["dataset"] == claim.dataset] if claim.dataset else rows
-    rows = rows.assign(test_accuracy=rows[COLUMNS[claim.readout]])  # of every method alike: each readout has its split
+    rows = rows.assign(accuracy=rows[COLUMNS[claim.readout]])  # of every method alike: each readout has its split
     own = rows[(rows["label"] == claim.method) & (rows["status"] == "done")]
     if own.empty:
         where = claim.arch + (f" and {claim.dataset}" if claim.dataset else "")
@@ -181,5 +181,5 @@ def _dense(rows: pd.DataFrame) -> "pd.Series[float]":
     dense = rows[(rows["method"] == "dense") & (rows["status"] == "done")]
     if dense.empty:
         raise _NotMeasuredError("no record of dense training beside it")
-    accuracies: pd.Series[float] = dense.set_index("seed")["test_accuracy"]
+    accuracies: pd.Series[float] = dense.set_index("seed")["accuracy"]
     return accuracies

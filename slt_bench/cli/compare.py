@@ -123,7 +123,7 @@ def _show(found: "Comparison", first: str, second: str) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table(title="test accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title="accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("label", "network", "sparsity", first, second, "difference", "n", "lost", ""):
         table.add_column(escape(name), justify="left" if name in ("label", "network") else "right")
     for _, row in found.cells.iterrows():

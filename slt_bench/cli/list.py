@@ -78,8 +78,8 @@ def _datasets() -> None:
 def _benchmarks() -> None:
     from slt_bench.benchmark import benchmark_files, load
 
-    rows = [(name, ", ".join(found.methods), found.title) for name in benchmark_files() if (found := load(name))]
-    _show("benchmarks", ("name", "methods", "title"), rows)
+    rows = [(name, found.title, ", ".join(found.methods)) for name in benchmark_files() if (found := load(name))]
+    _show("benchmarks", ("name", "title", "methods"), rows)
 
 
 def _inits() -> None:

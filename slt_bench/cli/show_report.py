@@ -31,7 +31,7 @@ def show_report(source: Source, out: Path) -> None:
 
 def _accuracies(title: str, content: Content) -> Table:
     shown = content.transposed("sparsity" + content.header[0].removeprefix("method (purity)"))
-    table = Table(title=f"{escape(title)}: test accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=f"{escape(title)}: accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column(escape(shown.header[0].replace(", ", "\n")), no_wrap=True)
     for label in shown.header[1:]:
         table.add_column(escape(label.replace(" (", "\n(")), justify="right")

@@ -51,7 +51,7 @@ class ConsoleWatcher:
         self.ended_jobs += 1
         self.fractions.pop(record.id, None)
         self.progress.update(self.jobs, completed=self.ended_jobs + sum(self.fractions.values()))
-        accuracy, sparsity = record.metrics.get("test_accuracy"), record.metrics.get("sparsity")
+        accuracy, sparsity = record.accuracy, record.metrics.get("sparsity")
         result = "" if accuracy is None or sparsity is None else f"{100 * accuracy:.2f}% at sparsity {sparsity:.4f}"
         smoke = " (smoke)" if record.job.smoke else ""
         flags = f" [{'; '.join(record.flags)}]" if record.flags else ""

@@ -42,6 +42,11 @@ class Material:
     out: Path
 
     @property
+    def split(self) -> str:
+        """What its accuracies are measured on: the test or the validation split."""
+        return str(self.table["split"].iloc[0])
+
+    @property
     def learned(self) -> pd.DataFrame:
         """The records of methods that search for a mask, as far as they are "done"."""
         return self.table[~self.table["method"].isin(REFERENCES) & (self.table["status"] == "done")]

@@ -36,8 +36,8 @@ def draw(material: Material) -> Section:
             material,
             "accuracy",
             "Accuracy at matched sparsity",
-            "Mean test accuracy (%) of the hard masks with 95% t intervals over seeds. Bold: better than every other "
-            "method, by a paired 95% interval over seeds that excludes 0.",
+            f"Mean {material.split} accuracy (%) of the hard masks with 95% t intervals over seeds. Bold: better than "
+            "every other method, by a paired 95% interval over seeds that excludes 0.",
             accuracy.transposed("sparsity" + accuracy.header[0].removeprefix("method (purity)")),
             summary,
             written=accuracy,
@@ -126,12 +126,13 @@ def _others(material: Material) -> Iterator[Plate]:
 
 def _costs(material: Material) -> Iterator[Plate]:
     trained = material.table[material.table["method"] != "random_mask"]
-    done = trained.dropna(subset=["test_accuracy", "search_seconds", "peak_memory_mb"])
+    done = trained.dropna(subset=["accuracy", "search_seconds", "peak_memory_mb"])
     for number, (machine, rows) in enumerate(done.groupby("machine", sort=True), start=1):
         yield _figure(
             material, f"cost-{number}", f"Accuracy against cost on {machine}",
             partial(accuracy_over_cost, rows, material.looks),
-            "Test accuracy over the seconds of the search, and over the job's peak memory; a dot a record, darker "
+            f"{material.split.capitalize()} accuracy over the seconds of the search, and over the job's peak memory; a "
+            "dot a record, darker "
             f"where the mask is sparser. Only records made on {machine}.",
             rows["label"], rows,
         )  # fmt: skip
@@ -148,8 +149,8 @@ def _accuracy_figure(material: Material, summary: pd.DataFrame) -> Plate:
     return _figure(
         material, "accuracy", "Accuracy over sparsity",
         lambda: accuracy_over_sparsity(material.table, summary, material.looks, material.title),
-        f"Mean test accuracy of the hard masks over up to {seeds} seeds with 95% t intervals; a dot is a seed. Every "
-        f"method had {budget}.",
+        f"Mean {material.split} accuracy of the hard masks over up to {seeds} seeds with 95% t intervals; a dot is a "
+        f"seed. Every method had {budget}.",
         material.table["label"],
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ NETWORK = {
     "rescale": "density",
     "budget": "2 epochs",
     "labels": "true",
+    "split": "test",
 }
 
 
@@ -33,7 +34,7 @@ def table(curves, **changes):
             "sparsity": sparsity if accuracy is not None else float("nan"),
             "seed": seed,
             "status": "done" if accuracy is not None else "collapsed",
-            "test_accuracy": float("nan") if accuracy is None else accuracy,
+            "accuracy": float("nan") if accuracy is None else accuracy,
             "relaxed_accuracy": float("nan") if accuracy is None else min(1.0, accuracy + 0.05),
         }
         | changes

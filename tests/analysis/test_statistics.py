@@ -110,7 +110,7 @@ def runs(label, accuracies, **cell):
     network = {"arch": "lenet300", "dataset": "mnist", "init": "signed_constant", "rescale": "density", "budget": "1"}
     task = {"asked_sparsity": 0.5, "status": "done"}
     return [
-        network | task | {"label": label, "seed": seed, "test_accuracy": accuracy} | cell
+        network | task | {"label": label, "seed": seed, "accuracy": accuracy} | cell
         for seed, accuracy in enumerate(accuracies)
     ]
 

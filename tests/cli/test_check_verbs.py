@@ -33,7 +33,7 @@ def test_what_fails_is_told_with_its_place_and_exit_code(end, cwd):
     assert code == 1
     assert "  passed  mask" in out
     assert "  failed  planted ticket  it does not come near" in out
-    assert "look at         sigmoid_gates.py:23 (gates)" in out
+    assert "look at         sigmoid_gates.py:24 (gates)" in out
     assert "1 check failed." in out
     shown = next(line for line in README.read_text().splitlines() if line.startswith("  failed  planted ticket"))
     assert shown.removesuffix(" ...") in out, "the README shows what is printed"

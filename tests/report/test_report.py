@@ -122,3 +122,16 @@ def test_every_sign_that_latex_knows_is_escaped():
     text = Table(["a_b", "{x}^2"], [["~\\ 5% & #1", "±$"]]).latex()
     assert r"a\_b & \{x\}\textasciicircum{}2" in text
     assert r"\textasciitilde{}\textbackslash{} 5\% \& \#1 & $\pm$\$" in text
+
+
+def test_where_only_validation_is_scored_the_report_says_so(make_job, tmp_path):
+    """As of the trials of `tune`, which never read the test split."""
+    found = Found()
+    for seed in range(2):
+        add_record(found, make_job(seed=seed, budget=Budget(epochs=2, scores="validation")), "done", 0.75)
+    for record in found.records.values():
+        record.metrics["test_accuracy"] = None
+    page = build(Source("tiny", found), tmp_path).page.read_text(encoding="utf-8")
+    assert "Mean validation accuracy (%) of the hard masks" in page
+    assert "75.00" in page
+    assert "test accuracy" not in page.lower()

@@ -50,7 +50,7 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
     upper.set_title(title)
     if upper.get_legend_handles_labels()[0]:
         upper.legend(loc="lower left")
-    figure.supylabel("test accuracy of the hard mask (%)", fontsize="medium")
+    figure.supylabel(f"{table['split'].iloc[0]} accuracy of the hard mask (%)", fontsize="medium")
     sparsity_axis(lower, sorted(learned["sparsity"].dropna().unique()))
     return figure
 
@@ -89,7 +89,7 @@ def _draw_seeds(axes: Axes, done: pd.DataFrame, looks: Looks) -> None:
     if done.empty:
         return
     sns.scatterplot(
-        x=position(done["sparsity"]), y=100 * done["test_accuracy"].to_numpy(), hue=done["label"].to_numpy(),
+        x=position(done["sparsity"]), y=100 * done["accuracy"].to_numpy(), hue=done["label"].to_numpy(),
         style=done["label"].to_numpy(), palette=colours, markers=markers, s=7, alpha=0.5, legend=False, linewidth=0,
         ax=axes, zorder=3,
     )  # fmt: skip

@@ -14,7 +14,7 @@ LEAST = 1e-4  # an error that is drawn, as a fraction
 
 
 def accuracy_over_cost(table: pd.DataFrame, looks: Looks) -> Figure:
-    """Test error, upside down, over the search's seconds and peak memory; a dot a record, darker where it is sparser.
+    """Error, upside down, over the search's seconds and peak memory; a dot a record, darker where it is sparser.
 
     The error is on a log scale, on which both what collapsed and what differs by a tenth of a point can be seen.
 
@@ -29,7 +29,7 @@ def accuracy_over_cost(table: pd.DataFrame, looks: Looks) -> Figure:
         shade: Any = 1.0 if dense else (0.35 + 0.6 * rows["sparsity"].fillna(0.0)).clip(0.0, 1.0).to_numpy()
         for panel, column in ((time, "search_seconds"), (memory, "peak_memory_mb")):
             panel.scatter(
-                rows[column], 100 * (1 - rows["test_accuracy"]).clip(lower=LEAST), color=colour, marker=marker,
+                rows[column], 100 * (1 - rows["accuracy"]).clip(lower=LEAST), color=colour, marker=marker,
                 label=short(label), s=40 if dense else 14, alpha=shade, linewidth=0,
             )  # fmt: skip
     for panel in (time, memory):
@@ -40,7 +40,7 @@ def accuracy_over_cost(table: pd.DataFrame, looks: Looks) -> Figure:
     time.yaxis.set_minor_formatter(_some)
     time.set_xlabel("search (s)")
     memory.set_xlabel("peak memory (MB)")
-    time.set_ylabel("test error (%)")
+    time.set_ylabel(f"{table['split'].iloc[0]} error (%)")
     memory.legend(loc="lower left")
     return figure
 

@@ -12,7 +12,7 @@ BY_METHOD = "method (purity)"
 
 
 def accuracy_table(curves: pd.DataFrame, best: Mapping[float, str] | None = None) -> Table:
-    """Test accuracy in per cent of each method at each asked sparsity of one architecture and data set.
+    """Accuracy in per cent of each method at each asked sparsity of one architecture and data set.
 
     A cell is the mean over seeds with its 95% interval; their number n where it is not that of most cells, which the
     header tells. Seeds that were lost are told, not averaged.
