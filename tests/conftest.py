@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from slt_bench.benchmark import Budget, Job
 from slt_bench.execution.work import Context
 
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # how long an example takes says something of the machine, nothing of the code
 torch.set_num_threads(1)
 sys.path.insert(0, str(Path(__file__).parent))  # where what tests share is imported from
 
