@@ -1,23 +1,22 @@
-"""Benchmarks as TOML files, and the jobs that they stand for."""
+"""Benchmarks as TOML files, and what a job is."""
 
 import hashlib
 import json
+import math
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from slt_bench import archs, data
+from slt_bench import archs
 from slt_bench.errors import UserError, unknown
-from slt_bench.inits import Init
 from slt_bench.plugins import Registry, suite_folder
 from slt_bench.published import Claim
-from slt_bench.selection import check_sparsity, parse_seeds
+from slt_bench.selection import parse_seeds
 
 REFERENCES = ("random_mask", "dense")  # the floor and the ceiling, beside every comparison
 SMOKE_IMAGES = 8  # for training; half as many for validation and test
@@ -63,7 +62,7 @@ class Job(Model):
     """One cell of a benchmark: everything that decides its result, as plain data.
 
     `settings` and `budget` hold what differs from the defaults; `id` is a hash over that, so that a new option with a
-    default leaves old results valid, while a changed default must raise the method's version.
+    default leaves old results valid. A changed default makes those stale that were made with the old one.
     """
 
     benchmark: str
@@ -117,6 +116,23 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), Field(min_leng
 Sparsities = Annotated[tuple[float, ...], BeforeValidator(_tuple), Field(min_length=1)]
 
 
+class Tuned(Model):
+    """The settings that `tune` found best."""
+
+    sparsity: float | None = Field(None, ge=0, lt=1, description="where; None: the method decides the sparsity itself")
+    settings: dict[str, Any]
+
+    def distance(self, sparsity: float | None) -> float:
+        """How far a sparsity is from that where they were found."""
+        if sparsity is None or self.sparsity is None:
+            return 0.0 if sparsity == self.sparsity else math.inf
+        return abs(math.log((1 - sparsity) / (1 - self.sparsity)))
+
+    def without(self, names: Container[str]) -> "Tuned":
+        """The same but for some settings."""
+        return Tuned(sparsity=self.sparsity, settings={k: v for k, v in self.settings.items() if k not in names})
+
+
 class Entry(Model):
     """A method in a benchmark; its key there is its label."""
 
@@ -124,12 +140,19 @@ class Entry(Model):
     settings: dict[str, Any] = Field(default_factory=dict)
     sparsities: Sparsities | None = Field(None, description="in place of the benchmark's")
     archs: Names | None = Field(None, description="only on these of the benchmark's")
-    tuned: dict[str, Any] = Field(default_factory=dict, description="settings that `tune` found, over the others")
+    inits: Names | None = Field(None, description="in place of the benchmark's")
+    rescale: Literal["none", "density"] | None = Field(None, description="in place of the benchmark's")
+    tuned: Annotated[tuple[Tuned, ...], BeforeValidator(_tuple)] = Field((), description="what `tune` found")
 
-    @property
-    def all_settings(self) -> dict[str, Any]:
-        """What is given of its method's settings."""
-        return self.settings | self.tuned
+    def settings_at(self, sparsity: float | None) -> dict[str, Any]:
+        """What is given of its method's settings at an asked sparsity: the tuned ones are those of the nearest density.
+
+        Densities are as near as their ratio is to 1. Without an asked sparsity only what was tuned without one counts.
+        """
+        nearest = min(self.tuned, key=lambda tuned: tuned.distance(sparsity), default=None)
+        if nearest is None or math.isinf(nearest.distance(sparsity)):
+            return self.settings
+        return self.settings | nearest.settings
 
 
 def _seeds(value: Any) -> Any:
@@ -147,6 +170,7 @@ class Tuning(Model):
     sparsities: Sparsities | None = Field(None, description="in place of the benchmark's")
     seeds: Seeds = (1000,)
     archs: Names | None = Field(None, description="only on these of the benchmark's")
+    methods: Names | None = Field(None, description="only these labels; globs choose several")
 
 
 class Benchmark(Model):
@@ -233,70 +257,6 @@ def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> Iterable[st
     return list(inner.get(str(path[0]), model).model_fields)
 
 
-def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> list[Job]:
-    """Every job of a benchmark, the first seed of everything first.
-
-    Args:
-        benchmark: What to run.
-        registry: Where its methods are.
-        smoke: Jobs of a few steps on a few images, which show only that everything runs.
-
-    Raises:
-        UserError: A name is unknown, a setting is wrong, two jobs are the same, or there is none.
-    """
-    entries = {label: _resolve(label, entry, registry) for label, entry in benchmark.methods.items()}
-    inits = [str(Init.parse(text)) for text in benchmark.inits]
-    grid = check_all(benchmark.sparsities)
-    found: dict[str, Job] = {}
-    for seed, arch, init, (label, entry) in product(benchmark.seeds, benchmark.archs, inits, entries.items()):
-        only_on = benchmark.methods[label].archs
-        if only_on and arch not in only_on:
-            continue
-        usual = (archs.find(arch).dataset,)
-        for dataset in benchmark.datasets or usual:
-            method, settings, controls = entry
-            wanted = benchmark.methods[label].sparsities
-            sparsities = (grid if wanted is None else check_all(wanted)) if controls else (None,)
-            for sparsity in sparsities:
-                _check_sense(label, method, settings, sparsity, registry)
-                job = Job(
-                    benchmark=benchmark.name,
-                    label=label,
-                    method=method,
-                    settings=settings,
-                    arch=arch,
-                    dataset=data.find(dataset).name,
-                    init=init,
-                    rescale=benchmark.rescale,
-                    sparsity=sparsity,
-                    seed=seed,
-                    budget=_budget(benchmark.budget, dataset, smoke=smoke),
-                    smoke=smoke,
-                )
-                if job.id in found:
-                    raise UserError(
-                        f"'{found[job.id].label}' and '{label}' of {benchmark.name} are the same: {job.folder}."
-                    )
-                found[job.id] = job
-    if not found:
-        raise UserError(f"No method of {benchmark.name} is meant for {', '.join(benchmark.archs)}.")
-    return list(found.values())
-
-
-def smoke_selection(benchmark: Benchmark, *, keep_grid: bool) -> Benchmark:
-    """The benchmark with one seed and one sparsity, enough to try every (method, architecture, data set)."""
-    if keep_grid:
-        return benchmark
-    entries = {label: entry.model_copy(update={"sparsities": None}) for label, entry in benchmark.methods.items()}
-    one = {"seeds": benchmark.seeds[:1], "sparsities": benchmark.sparsities[:1], "methods": entries}
-    return benchmark.model_copy(update=one)
-
-
-def check_all(sparsities: Sequence[float]) -> tuple[float, ...]:
-    """The sparsities themselves, each checked."""
-    return tuple(check_sparsity(value) for value in sparsities)
-
-
 def resolve_settings(method: str, given: dict[str, Any], registry: Registry) -> Any:
     """A method's settings with everything that was not given at its default.
 
@@ -311,26 +271,3 @@ def resolve_settings(method: str, given: dict[str, Any], registry: Registry) -> 
         if first["type"] == "extra_forbidden":
             raise unknown(f"setting of {method}", str(first["loc"][0]), model.model_fields) from error
         raise explain(error, f"A setting of {method}", model) from error
-
-
-def _resolve(label: str, entry: Entry, registry: Registry) -> tuple[str, dict[str, Any], bool]:
-    method = entry.method or label
-    settings = resolve_settings(method, entry.all_settings, registry)
-    controls = registry.find(method).control(settings) != "none"
-    if not controls and entry.sparsities:
-        raise UserError(f"'{label}' is given sparsities, but {method} with these settings decides the sparsity itself.")
-    return method, settings.model_dump(mode="json", exclude_defaults=True), controls
-
-
-def _check_sense(label: str, method: str, settings: dict[str, Any], sparsity: float | None, registry: Registry) -> None:
-    """Raise where a method's settings make no sense at a sparsity."""
-    reason = registry.find(method).problem(resolve_settings(method, settings, registry), sparsity)
-    if reason:
-        at = "" if sparsity is None else f" at sparsity {sparsity:g}"
-        raise UserError(f"'{label}'{at} makes no sense: {reason}")
-
-
-def _budget(budget: Budget, dataset: str, *, smoke: bool) -> Budget:
-    if smoke:
-        return budget.model_copy(update={"epochs": 1, "batch_size": SMOKE_BATCH})
-    return budget.model_copy(update={"epochs": budget.epochs or data.find(dataset).epochs})

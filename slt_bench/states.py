@@ -102,7 +102,7 @@ def look(
 
 
 def is_stale(record: Record, registry: Callable[[], Registry], codes: set[str]) -> bool:
-    """Whether the record's method has changed since: another version, or other defaults.
+    """Whether the record's method has changed since: another version, or other defaults. New settings change nothing.
 
     Args:
         record: To judge.
@@ -115,9 +115,8 @@ def is_stale(record: Record, registry: Callable[[], Registry], codes: set[str]) 
     method = methods.methods.get(record.job.method)
     if method is None or method.version != record.method_version:
         return method is not None
-    return bool(
-        record.settings != resolve_settings(record.job.method, record.job.settings, methods).model_dump(mode="json")
-    )
+    now = resolve_settings(record.job.method, record.job.settings, methods).model_dump(mode="json")
+    return any(name not in now or now[name] != value for name, value in record.settings.items())
 
 
 def _is_superseded(folder: Path, run: Run, job: Job) -> bool:

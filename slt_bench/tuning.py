@@ -5,8 +5,8 @@ The trials of a method are its untuned settings and the points of a Halton seque
 all of them are known at the start, run in any order through any executor, and go on where they were stopped.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from scipy.stats import qmc
@@ -18,6 +18,7 @@ from slt_bench.plugins import Registry
 from slt_bench.records import Record
 
 SUFFIX = "-tune"
+MISSED = 0.005  # how far below the asked sparsity a mask may be: no trial wins by keeping more weights
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Trial:
 
     label: str
     number: int
-    tried: Mapping[str, float]
+    tried: Mapping[str, float] = field(hash=False)
 
     @property
     def name(self) -> str:
@@ -42,10 +43,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Winner:
-    """What came of a method's trials.
+    """What came of a method's trials at a sparsity.
 
     Attributes:
         trial: The best.
+        sparsity: The asked one; None where the method decides.
         score: Its mean validation accuracy, in [0, 1].
         first: That of the untuned settings.
         trials: How many there were.
@@ -53,20 +55,22 @@ class Winner:
     """
 
     trial: Trial
+    sparsity: float | None
     score: float
     first: float
     trials: int
     seconds: float
 
 
-def trials(benchmark: Benchmark, registry: Registry) -> list[Trial]:
-    """All trials of a benchmark's methods, as many of each; methods that declare no ranges have none.
+def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> list[Trial]:
+    """All trials of some of a benchmark's labels, as many of each; methods that declare no ranges have none.
 
     Raises:
         UserError: No method declares any.
     """
     found: list[Trial] = []
-    for label, entry in benchmark.methods.items():
+    for label in labels:
+        entry = benchmark.methods[label]
         method = entry.method or label
         ranges = registry.find(method).settings_class.search
         if not ranges:
@@ -82,7 +86,7 @@ def trials(benchmark: Benchmark, registry: Registry) -> list[Trial]:
             if len(known) == benchmark.tune.trials:
                 break
     if not found:
-        raise UserError(f"No method of {benchmark.name} declares what could be tuned.")
+        raise UserError(f"No method that was chosen of {benchmark.name} declares what could be tuned.")
     return found
 
 
@@ -103,7 +107,12 @@ def tuning_benchmark(benchmark: Benchmark, found: list[Trial]) -> Benchmark:
     entries: dict[str, Entry] = {}
     for trial in found:
         entry = benchmark.methods[trial.label]
-        own = {"method": entry.method or trial.label, "tuned": dict(trial.tried), "sparsities": None}
+        own: dict[str, Any] = {
+            "method": entry.method or trial.label,
+            "settings": entry.settings | dict(trial.tried),
+            "tuned": (),
+            "sparsities": None,
+        }
         entries[trial.name] = entry.model_copy(update=own)
     changes: dict[str, Any] = {
         "name": benchmark.name + SUFFIX,
@@ -118,25 +127,37 @@ def tuning_benchmark(benchmark: Benchmark, found: list[Trial]) -> Benchmark:
     return benchmark.model_copy(update=changes)
 
 
-def winners(found: list[Trial], records: Mapping[str, list[Record]]) -> dict[str, Winner]:
-    """The best trial of each label: the one of highest mean validation accuracy, of equal ones the first.
+def winners(found: list[Trial], records: Iterable[Record]) -> list[Winner]:
+    """The best trial of each label at each sparsity: that of the highest mean validation accuracy, the first of equals.
 
-    A job that diverged or failed counts as 0.
+    A job that diverged, failed or missed the asked sparsity counts as 0.
 
     Args:
         found: All trials.
-        records: Of each trial, by its name; each of them complete.
+        records: Of all their jobs.
     """
-    best: dict[str, Winner] = {}
-    for label in dict.fromkeys(trial.label for trial in found):
-        own = [trial for trial in found if trial.label == label]
-        scores = {trial.number: _score(records[trial.name]) for trial in own}
-        top = max(own, key=lambda trial: scores[trial.number])
-        seconds = sum(record.seconds.get("total", 0.0) for trial in own for record in records[trial.name])
-        best[label] = Winner(top, scores[top.number], scores[own[0].number], len(own), seconds)
-    return best
+    cells: dict[tuple[str, float | None], dict[Trial, list[Record]]] = {}
+    trials = {trial.name: trial for trial in found}
+    for record in sorted(records, key=lambda record: trials[record.job.label].number):
+        trial = trials[record.job.label]
+        cells.setdefault((trial.label, record.job.sparsity), {}).setdefault(trial, []).append(record)
+    labels = list(dict.fromkeys(trial.label for trial in found))
+    order = sorted(cells, key=lambda cell: (labels.index(cell[0]), cell[1] or 0.0))
+    return [_winner(sparsity, cells[label, sparsity]) for label, sparsity in order]
 
 
-def _score(records: list[Record]) -> float:
-    values = [(record.accuracy or 0.0) if record.status == "done" else 0.0 for record in records]
-    return sum(values) / len(values)
+def _winner(sparsity: float | None, runs: Mapping[Trial, list[Record]]) -> Winner:
+    scores = {trial: _score(records) for trial, records in runs.items()}
+    best = max(scores, key=lambda trial: scores[trial])
+    seconds = sum(record.seconds.get("total", 0.0) for records in runs.values() for record in records)
+    return Winner(best, sparsity, scores[best], next(iter(scores.values())), len(scores), seconds)
+
+
+def _score(records: Sequence[Record]) -> float:
+    return sum((record.accuracy or 0.0) for record in records if _counts(record)) / len(records)
+
+
+def _counts(record: Record) -> bool:
+    """Whether a mask was found that is as sparse as it was asked to be."""
+    asked, counted = record.job.sparsity, record.metrics.get("sparsity")
+    return record.status == "done" and (asked is None or (counted or 0.0) >= asked - MISSED)

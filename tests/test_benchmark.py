@@ -6,8 +6,9 @@ import pytest
 
 from slt_bench import benchmark as benchmarks
 from slt_bench import plugins
-from slt_bench.benchmark import Benchmark, Job, jobs, load, resolve_settings, smoke_selection
+from slt_bench.benchmark import Benchmark, Job, load, resolve_settings
 from slt_bench.errors import UserError
+from slt_bench.grid import jobs, smoke_selection
 
 GOOD = """
 archs = "lenet300"
@@ -51,6 +52,17 @@ def ids(found):
     return [job.id for job in found]
 
 
+def test_a_method_may_have_inits_and_a_rescaling_of_its_own(expand):
+    found = expand(GOOD + 'other = { method = "gates", inits = ["uniform:0.1", "kaiming_normal"], rescale = "none" }\n')
+    cells = {(job.label, job.init, job.rescale) for job in found}
+    assert cells == {
+        ("gates", "signed_constant", "density"),
+        ("other", "uniform:0.1", "none"),
+        ("other", "kaiming_normal", "none"),
+    }
+    assert len(found) == 3 * 2 * 2
+
+
 def test_a_file_is_loaded_under_its_own_name(write):
     found = load(write(GOOD, "my_own"))
     assert found.name == "my_own"
@@ -81,7 +93,7 @@ def test_an_unknown_key_is_told_with_the_nearest(write, line, told):
     ("old", "new", "told"),
     [
         ("epochs = 3", "epoch = 3", "Unknown key 'epoch'. Did you mean epochs?"),
-        ("gates = {}", "gates = {setings = {}}", "Unknown key 'setings'. Did you mean settings?"),
+        ("gates = {}", "gates = {setings = {}}", "Unknown key 'setings'. Did you mean settings"),
     ],
 )
 def test_an_unknown_key_within_a_table_is_told_with_the_nearest(write, old, new, told):

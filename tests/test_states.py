@@ -64,6 +64,14 @@ def test_another_version_or_other_defaults_make_a_record_stale(make_job, put, tm
     assert state(make_job(), tmp_path) == "stale"
 
 
+def test_a_setting_that_came_since_leaves_records_valid_and_one_that_went_does_not(make_job, put, tmp_path):
+    settings = resolve_settings("edgepopup", {}, plugins.load()).model_dump(mode="json")
+    put(make_job(), settings={name: value for name, value in settings.items() if name != "scope"})
+    assert state(make_job(), tmp_path) == "done"
+    put(make_job(), settings=settings | {"gone": 1})
+    assert state(make_job(), tmp_path) == "stale"
+
+
 def test_counts_are_in_a_fixed_order_and_complete(make_job, put, tmp_path):
     jobs = [make_job(seed=seed) for seed in range(4)]
     put(jobs[0])

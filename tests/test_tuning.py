@@ -5,13 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slt_bench import plugins
-from slt_bench.benchmark import Benchmark, Budget, jobs
+from slt_bench.benchmark import Benchmark, Budget, Entry
 from slt_bench.errors import UserError
+from slt_bench.grid import jobs
 from slt_bench.method import Range
 from slt_bench.records import Record
 from slt_bench.tuning import Trial, trials, tuning_benchmark, winners
 
 registry = plugins.load()
+
+
+def trials_of(found):
+    return trials(found, found.methods, registry)
 
 
 def benchmark(**changes):
@@ -35,7 +40,7 @@ def test_the_middle_of_a_range_is_that_of_its_scale():
 @pytest.mark.parametrize("number", [2, 7, 20])
 def test_every_method_has_as_many_trials_none_twice(number):
     everything = benchmark(methods={name: {} for name in registry.methods}, tune={"trials": number})
-    found = trials(everything, registry)
+    found = trials_of(everything)
     tunable = [name for name, method in registry.methods.items() if method.settings_class.search]
     counts = {name: sum(trial.label == name for trial in found) for name in registry.methods}
     assert counts == {name: number if name in tunable else 0 for name in registry.methods}
@@ -44,23 +49,23 @@ def test_every_method_has_as_many_trials_none_twice(number):
 
 def test_trials_start_with_the_untuned_settings_and_do_not_change_once_a_winner_is_written():
     methods = {"gates": {"settings": {"sigma": 0.3}}}
-    before = trials(benchmark(methods=methods), registry)
-    methods["gates"]["tuned"] = {"lr": 0.123}
-    assert trials(benchmark(methods=methods), registry) == before
+    before = trials_of(benchmark(methods=methods))
+    methods["gates"]["tuned"] = [{"sparsity": 0.9, "settings": {"lr": 0.123}}]
+    assert trials_of(benchmark(methods=methods)) == before
     assert before[0].tried == {}
     entry = tuning_benchmark(benchmark(methods=methods), before).methods["gates-0"]
-    assert entry.all_settings == {"sigma": 0.3}
+    assert entry.settings_at(0.9) == {"sigma": 0.3}
 
 
 def test_trials_stay_the_first_of_more_trials():
-    few, more = (trials(benchmark(tune={"trials": number}), registry) for number in (4, 9))
+    few, more = (trials_of(benchmark(tune={"trials": number})) for number in (4, 9))
     assert {trial.name for trial in few} < {trial.name for trial in more}
     assert all(trial in more for trial in few)
 
 
 def test_trials_have_their_own_budget_grid_and_seeds_and_never_the_test_split():
     base = benchmark(budget={"epochs": 9}, tune={"epochs": 2, "sparsities": [0.7], "seeds": "5-6", "trials": 3})
-    tried = tuning_benchmark(base, trials(base, registry))
+    tried = tuning_benchmark(base, trials_of(base))
     assert (tried.name, tried.sparsities, tried.seeds) == ("mine-tune", (0.7,), (5, 6))
     assert (tried.budget.epochs, tried.budget.scores) == (2, "validation")
     assert len(jobs(tried, registry)) == 2 * 3 * 2
@@ -68,28 +73,72 @@ def test_trials_have_their_own_budget_grid_and_seeds_and_never_the_test_split():
 
 
 def test_what_declares_nothing_cannot_be_tuned():
-    with pytest.raises(UserError, match="No method of mine declares what could be tuned"):
-        trials(benchmark(methods={"random_mask": {}}), registry)
+    with pytest.raises(UserError, match="No method that was chosen of mine declares what could be tuned"):
+        trials_of(benchmark(methods={"random_mask": {}}))
 
 
-def records_of(make_job, *scores):
-    """A record a score; None is a job that diverged."""
-    job = make_job(budget=Budget(epochs=2, scores="validation"))
-    made = {"id": job.id, "job": job, "method_version": 1, "purity": "frozen", "settings": {}}
-    return [
-        Record(status="diverged", **made)
-        if score is None
-        else Record(status="done", metrics={"validation_accuracy": score}, seconds={"total": 2.0}, **made)
-        for score in scores
-    ]
+@pytest.fixture
+def records_of(make_job):
+    """Records of a trial, one a score; None is a job that diverged."""
+
+    def make(trial, *scores, sparsity=0.5, counted=0.5):
+        job = make_job(label=trial, sparsity=sparsity, budget=Budget(epochs=2, scores="validation"))
+        made = {"id": job.id, "job": job, "method_version": 1, "purity": "frozen", "settings": {}}
+        return [
+            Record(status="diverged", **made)
+            if score is None
+            else Record(
+                status="done",
+                metrics={"validation_accuracy": score, "sparsity": counted},
+                seconds={"total": 2.0},
+                **made,
+            )
+            for score in scores
+        ]
+
+    return make
 
 
-def test_the_best_mean_wins_the_first_of_equals_and_what_diverged_counts_as_nothing(make_job):
+def test_the_best_mean_wins_the_first_of_equals_and_what_diverged_counts_as_nothing(records_of):
     found = [Trial("a", 0, {}), Trial("a", 1, {"lr": 1}), Trial("a", 2, {"lr": 2}), Trial("b", 0, {})]
-    scores = {"a-0": (0.5, 0.6), "a-1": (0.9, 0.7), "a-2": (0.7, 0.9), "b-0": (0.4, None)}
-    best = winners(found, {name: records_of(make_job, *values) for name, values in scores.items()})
-    assert (best["a"].trial, best["a"].trials) == (found[1], 3)
-    assert best["a"].score == pytest.approx(0.8)
-    assert best["a"].first == pytest.approx(0.55)
-    assert best["a"].seconds == pytest.approx(12.0)
-    assert best["b"].score == pytest.approx(0.2)
+    scores = {"b-0": (0.4, None), "a-2": (0.7, 0.9), "a-1": (0.9, 0.7), "a-0": (0.5, 0.6)}
+    a, b = winners(found, [record for name, values in scores.items() for record in records_of(name, *values)])
+    assert (a.trial, a.sparsity, a.trials) == (found[1], 0.5, 3)
+    assert a.score == pytest.approx(0.8)
+    assert a.first == pytest.approx(0.55)
+    assert a.seconds == pytest.approx(12.0)
+    assert (b.trial, b.score) == (found[3], pytest.approx(0.2))
+
+
+def test_every_sparsity_has_its_winner(records_of):
+    found = [Trial("a", 0, {}), Trial("a", 1, {"lr": 1})]
+    runs = [
+        *records_of("a-0", 0.9, sparsity=0.5),
+        *records_of("a-1", 0.8, sparsity=0.5),
+        *records_of("a-0", 0.6, sparsity=0.9, counted=0.9),
+        *records_of("a-1", 0.7, sparsity=0.9, counted=0.9),
+    ]
+    assert [(best.sparsity, best.trial.number) for best in winners(found, runs)] == [(0.5, 0), (0.9, 1)]
+
+
+@pytest.mark.parametrize(("counted", "counts"), [(0.49, False), (0.496, True), (0.7, True)])
+def test_no_trial_wins_by_keeping_more_weights(records_of, counted, counts):
+    found = [Trial("a", 0, {}), Trial("a", 1, {"lr": 1})]
+    (best,) = winners(found, [*records_of("a-0", 0.5), *records_of("a-1", 0.9, counted=counted)])
+    assert best.trial.number == counts
+
+
+@pytest.mark.parametrize(
+    ("asked", "lr"),
+    [(0.5, 0.1), (0.9, 0.1), (0.95, 0.1), (0.96, 0.2), (0.98, 0.2), (0.999, 0.2), (None, 9)],
+)
+def test_the_settings_of_the_nearest_density_hold(asked, lr):
+    tuned = [{"sparsity": 0.9, "settings": {"lr": 0.1}}, {"sparsity": 0.98, "settings": {"lr": 0.2}}]
+    entry = Entry.model_validate({"settings": {"lr": 9, "sigma": 1.0}, "tuned": tuned})
+    assert entry.settings_at(asked) == {"lr": lr, "sigma": 1.0}
+
+
+def test_what_was_tuned_without_a_sparsity_holds_without_one():
+    entry = Entry.model_validate({"tuned": [{"settings": {"lr": 0.1}}]})
+    assert entry.settings_at(None) == {"lr": 0.1}
+    assert entry.settings_at(0.9) == {}

@@ -71,8 +71,9 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     seed, status, n, seconds (of the whole job), search_seconds, peak_memory_mb, machine (what times may be compared on:
     hardware, device, threads), versions, and the metrics as fractions in [0, 1], `accuracy` first; a metric that was
     not measured is NaN, and so are all metrics of a record that is not "done".
-    Where records of one label differ in method or settings, their labels tell the settings, so that they are never
-    taken for seeds of one another.
+    Where records of one label differ in method or settings at one place and sparsity, their labels tell the settings,
+    so that they are never taken for seeds of one another. From one sparsity to the next settings may change, as tuned
+    ones do.
     """
     records = list(records)
     labels = _labels(records)
@@ -169,14 +170,15 @@ def _versions(record: Record) -> str:
 
 
 def _labels(records: Sequence[Record]) -> dict[str, str]:
-    """The label of each record by its id, with the settings where they are not the same under one label."""
-    variants: dict[str, set[str]] = defaultdict(set)
+    """The label of each record by its id, with the settings where they are not the same in a cell of that label."""
+    variants: dict[tuple[object, ...], set[str]] = defaultdict(set)
     for record in records:
-        variants[record.job.label].add(_variant(record))
+        job = record.job
+        cell = (job.label, job.arch, job.dataset, job.init, job.rescale, job.budget.text(), job.sparsity)
+        variants[cell].add(_variant(record))
+    mixed = {str(cell[0]) for cell, found in variants.items() if len(found) > 1}
     return {
-        record.id: record.job.label
-        if len(variants[record.job.label]) == 1
-        else f"{record.job.label} [{_variant(record)}]"
+        record.id: f"{record.job.label} [{_variant(record)}]" if record.job.label in mixed else record.job.label
         for record in records
     }
 

@@ -143,7 +143,7 @@ def select(selection: Selection) -> Selected:
         UserError: A name or a value is wrong.
     """
     from slt_bench import plugins
-    from slt_bench.benchmark import jobs, smoke_selection
+    from slt_bench.grid import jobs, smoke_selection
     from slt_bench.selection import choose
 
     use_plugins(selection.plugins)
@@ -194,7 +194,7 @@ def _named(selection: Selection) -> "Benchmark":
         raise UserError("--name is for benchmarks made of options; with --benchmark the name is that of the file.")
     base = load(selection.benchmark or "")
     labels = choose("method of the benchmark", selection.methods, base.methods) if selection.methods else base.methods
-    dropped = {"sparsities": None} if selection.sparsities else {}
+    dropped = {name: None for name in ("sparsities", "inits", "rescale") if getattr(selection, name)}
     return base.model_copy(update={"methods": {name: base.methods[name].model_copy(update=dropped) for name in labels}})
 
 
@@ -247,6 +247,6 @@ def _with_settings(selection: Selection, base: "Benchmark") -> "dict[str, Entry]
         if label not in entries:
             raise unknown("method in --set", label, entries)
         entry = entries[label]
-        tuned = {name: value for name, value in entry.tuned.items() if name not in settings}
+        tuned = tuple(found.without(settings) for found in entry.tuned)
         entries[label] = entry.model_copy(update={"settings": entry.settings | settings, "tuned": tuned})
     return entries

@@ -104,7 +104,7 @@ def _jobs(benchmark: "Benchmark | None", folder: Path, found: "Found") -> "list[
     if benchmark is None or importlib.util.find_spec("torch") is None:
         return known
     from slt_bench import plugins
-    from slt_bench.benchmark import jobs
+    from slt_bench.grid import jobs
 
     asked = {job.id: job for job in jobs(benchmark, plugins.load())}
     return list((asked | {job.id: job for job in known}).values())

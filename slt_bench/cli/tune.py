@@ -1,15 +1,15 @@
 """`tune`: look for the settings of a benchmark's methods, with as many trials for each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slt_bench.cli.options import DataRoot, Execution, Plugins, Results, Selected, takes, use_plugins, wish_of
 
 if TYPE_CHECKING:
-    from tomlkit.items import Item
+    from tomlkit.items import Item, Key, Table
 
     from slt_bench.tuning import Winner
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def tune(
     execution: Execution,
     name: Annotated[str, typer.Argument(help="A benchmark of the suite's, or the path of a .toml file.")],
-    methods: Annotated[str | None, typer.Option(help="Comma list or globs of its labels.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Comma list or globs [default: the file's choice].")] = None,
     write: Annotated[bool, typer.Option(help="Write the winners into the benchmark's file.")] = True,
+    dry_run: Annotated[bool, typer.Option(help="Only show what would be run.")] = False,
     results: Results = Path("results"),
     data_root: DataRoot = None,
     plugins: Plugins = None,
@@ -36,9 +37,10 @@ def tune(
     `slt_bench tune my.toml --methods my_method --no-write`
     """
     from slt_bench import records
-    from slt_bench.benchmark import benchmark_files, jobs, load
+    from slt_bench.benchmark import benchmark_files, load
     from slt_bench.cli.run import run_selected
     from slt_bench.execution.server import start_server
+    from slt_bench.grid import jobs
     from slt_bench.plugins import load as load_methods
     from slt_bench.selection import choose
     from slt_bench.tuning import trials, tuning_benchmark, winners
@@ -46,24 +48,23 @@ def tune(
 
     wish = wish_of(execution)
     wish.check()
-    if wish.executor == "local":
+    if wish.executor == "local" and not dry_run:
         start_server()  # it loads while we prepare
     use_plugins(plugins)
     registry, benchmark = load_methods(), load(name)
-    if methods:
-        labels = choose("method of the benchmark", methods, benchmark.methods)
-        benchmark = benchmark.model_copy(update={"methods": {label: benchmark.methods[label] for label in labels}})
-    found = trials(benchmark, registry)
+    wanted = methods or ",".join(benchmark.tune.methods or ("*",))
+    found = trials(benchmark, choose("method of the benchmark", wanted, benchmark.methods), registry)
     tried = tuning_benchmark(benchmark, found)
     selected = Selected(tried, jobs(tried, registry), results / tried.name)
-    run_selected(selected, wish, data_root)
+    run_selected(selected, wish, data_root, rerun="stale", dry_run=dry_run)
+    if dry_run:
+        return
     there = records.read(selected.folder).records
     missing = [job.folder for job in selected.jobs if job.id not in there]
     if missing:
         typer.echo(f"slt_bench: {count(len(missing), 'job')} without a record, as {missing[0]}.", err=True)
         raise typer.Exit(3)
-    best = winners(found, {trial.name: [there[job.id] for job in selected.jobs if job.label == trial.name]
-                           for trial in found})  # fmt: skip
+    best = winners(found, (there[job.id].model_copy(update={"job": job}) for job in selected.jobs))
     _show(best)
     if write:
         file = benchmark_files().get(name, Path(name))
@@ -71,26 +72,32 @@ def tune(
         typer.echo(f"written into {file}")
 
 
-def _show(best: "dict[str, Winner]") -> None:
+def _show(best: "Sequence[Winner]") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from slt_bench.words import duration
 
-    table = Table(title="validation accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("method", "untuned", "best", "trial", "its settings", "time"):
-        table.add_column(column)
-    for label, winner in best.items():
-        settings = ", ".join(f"{key}={value:g}" for key, value in winner.trial.tried.items())
+    trials = f"best of {best[0].trials} trials, {duration(sum(winner.seconds for winner in best))} in all"
+    table = Table(title=f"validation accuracy (%), {trials}", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("method", "sparsity", "untuned", "best"):
+        table.add_column(column, overflow="fold", justify="left" if column == "method" else "right")
+    table.add_column("its settings", overflow="fold")
+    for winner in best:
+        settings = [f"{key}={value:g}" for key, value in winner.trial.tried.items()]
         table.add_row(
-            label, f"{100 * winner.first:.2f}", f"{100 * winner.score:.2f}",
-            f"{winner.trial.number} of {winner.trials}", settings or "untuned", duration(winner.seconds),
+            winner.trial.label, "own" if winner.sparsity is None else f"{winner.sparsity:g}",
+            _percent(winner.first), _percent(winner.score), ", ".join(settings) or "untuned",
         )  # fmt: skip
     Console().print(table)
 
 
-def _write(file: Path, best: "dict[str, Winner]") -> None:
+def _percent(score: float) -> str:
+    return f"{100 * score:.2f}" if score else "missed"  # the sparsity, or every number
+
+
+def _write(file: Path, best: "Sequence[Winner]") -> None:
     """Put the winners into a benchmark's file, and leave everything else of it as it is."""
     import tomlkit
     from tomlkit.items import InlineTable
@@ -98,18 +105,36 @@ def _write(file: Path, best: "dict[str, Winner]") -> None:
     from slt_bench.files import write_text
 
     document = tomlkit.parse(file.read_text(encoding="utf-8"))
-    for label, winner in best.items():
-        entry, tuned = document["methods"][label], _inline(winner.trial.tried)
+    for label in dict.fromkeys(winner.trial.label for winner in best):
+        entry = document["methods"][label]
+        tuned = _tuned([winner for winner in best if winner.trial.label == label])
         if isinstance(entry, InlineTable):
-            document["methods"][label] = _inline({**entry, "tuned": tuned})
+            others = {key: value.as_string() for key, value in entry.items() if key != "tuned"}
+            document["methods"][label] = tomlkit.value(_inline(others | {"tuned": tuned}))
         else:
-            entry["tuned"] = tuned
+            _add(entry, tomlkit.value(tuned))
     write_text(file, tomlkit.dumps(document))
 
 
-def _inline(content: Mapping[str, Any]) -> "Item":
-    """An inline table with spaces within its braces, as people write them."""
-    import tomlkit
+def _add(entry: "Table", tuned: "Item") -> None:
+    """Put it behind the other keys, before the blank lines and comments that follow: they belong to what comes next."""
+    following: list[tuple[Key | None, Item]] = []
+    while entry.value.body and entry.value.body[-1][0] is None:
+        following.insert(0, entry.value.body.pop())
+    entry["tuned"] = tuned
+    entry.value.body.extend(following)
 
-    inside = ", ".join(f"{key} = {tomlkit.item(value).as_string()}" for key, value in content.items())
-    return tomlkit.value(f"{{ {inside} }}" if inside else "{}")
+
+def _tuned(best: "Sequence[Winner]") -> str:
+    """A label's winners as an array, a line a sparsity."""
+    lines = []
+    for winner in best:
+        at = {} if winner.sparsity is None else {"sparsity": repr(winner.sparsity)}
+        settings = _inline({name: repr(value) for name, value in winner.trial.tried.items()})
+        lines.append(f"    {_inline(at | {'settings': settings})},")
+    return "\n".join(["[", *lines, "]"])
+
+
+def _inline(content: Mapping[str, str]) -> str:
+    """An inline table with spaces within its braces, as people write them."""
+    return f"{{ {', '.join(f'{key} = {value}' for key, value in content.items())} }}" if content else "{}"

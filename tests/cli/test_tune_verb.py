@@ -26,7 +26,13 @@ random_mask = {}
 
 [methods.edgepopup]
 settings = { momentum = 0.8 }
+
+# the ceiling
+[methods.dense]
 """
+
+
+TUNED = "gates = { tuned = [{ sparsity = 0.9, settings = { lr = 0.2, sigma_end = 0.1 } }] }"
 
 
 @pytest.fixture
@@ -45,26 +51,36 @@ def test_winners_are_those_of_the_records_and_stand_in_the_file(end, cwd, mine):
     code, out, err = end("tune", "mine.toml")
     assert code == 0, out + err
     found = read_all(cwd)
-    assert len(found) == 6
-    assert all(record.job.sparsity == 0.9 and record.metrics["test_accuracy"] is None for record in found)
+    assert len(found) == 9
+    assert all(record.metrics["test_accuracy"] is None for record in found)
+    assert {(record.job.method, record.job.sparsity) for record in found} == {
+        ("gates", 0.9),
+        ("edgepopup", 0.9),
+        ("dense", None),
+    }
     written = tomllib.loads(mine.read_text(encoding="utf-8"))["methods"]
     for label in ("gates", "edgepopup"):
-        scores = {record.metrics["validation_accuracy"] for record in found if record.job.method == label}
+        scores = {record.accuracy for record in found if record.job.method == label}
         assert f"{100 * max(scores):.2f}" in out
-        tuned = written[label]["tuned"]
+        (tuned,) = written[label]["tuned"]
+        assert tuned["sparsity"] == 0.9
         (winner,) = (
             record
             for record in found
             if record.job.method == label
-            and record.job.label.endswith("-0") == (not tuned)
-            and all(record.settings[name] == value for name, value in tuned.items())
+            and record.job.label.endswith("-0") == (not tuned["settings"])
+            and all(record.settings[name] == value for name, value in tuned["settings"].items())
         )
-        assert winner.metrics["validation_accuracy"] == max(scores)
+        assert winner.accuracy == max(scores)
     assert written["edgepopup"]["settings"] == {"momentum": 0.8}
     assert "tuned" not in written["random_mask"]
     lines = mine.read_text(encoding="utf-8").splitlines()
     assert lines[: lines.index("[methods]")] == BENCHMARK.splitlines()[: lines.index("[methods]")]
-    assert any(line.startswith("gates = { tuned = { lr") and line.endswith("# of the paper") for line in lines)
+    assert "gates = { tuned = [" in lines
+    assert "] }  # of the paper" in lines
+    assert lines[lines.index("# the ceiling") - 2 :][:4] == ["]", "", "# the ceiling", "[methods.dense]"]
+    assert "sparsity" not in written["dense"]["tuned"][0]
+    assert end("plan", "--benchmark", "mine.toml")[0] == 0
 
 
 def test_it_goes_on_where_it_was_and_writes_the_same(end, cwd, mine):
@@ -72,10 +88,20 @@ def test_it_goes_on_where_it_was_and_writes_the_same(end, cwd, mine):
     assert len(read_all(cwd)) == 3
     code, out, _ = end("tune", "mine.toml")
     assert code == 0
-    assert "3 of 6 jobs to run" in out
+    assert "6 of 9 jobs to run" in out
     before = mine.read_text(encoding="utf-8")
-    assert "0 of 6 jobs to run" in end("tune", "mine.toml")[1]
+    assert "0 of 9 jobs to run" in end("tune", "mine.toml")[1]
     assert mine.read_text(encoding="utf-8") == before
+
+
+def test_a_trial_with_other_defaults_is_run_again(end, cwd, mine):
+    end("tune", "mine.toml", "--methods", "gates")
+    (place,) = (path.parent for path in cwd.glob("results/mine-tune/*/record.json") if "gates-0" in path.read_text())
+    record = records.read_one(place)
+    older = {"settings": record.settings | {"lr": 123.0}, "provenance": record.provenance | {"method_code": "older"}}
+    records.write(place, record.model_copy(update=older))
+    assert "1 of 3 jobs to run" in end("tune", "mine.toml", "--methods", "gates")[1]
+    assert records.read_one(place).settings == record.settings
 
 
 def test_with_no_write_the_file_stays(end, mine):
@@ -86,12 +112,27 @@ def test_with_no_write_the_file_stays(end, mine):
 
 
 def test_what_is_set_by_hand_beats_what_was_tuned(end, cwd, mine):
-    mine.write_text(BENCHMARK.replace("gates = {}", "gates = { tuned = { lr = 0.2, sigma_end = 0.1 } }"))
+    mine.write_text(BENCHMARK.replace("gates = {}", TUNED))
     options = ["--benchmark", "mine.toml", "--methods", "gates", "--no-references", "--sparsities", "0.5"]
     code, out, err = end("run", *options, "--seeds", "0", "--set", "gates.lr=0.05")
     assert code == 0, out + err
     (record,) = records.read(cwd / "results" / "mine").records.values()
     assert (record.settings["lr"], record.settings["sigma_end"]) == (0.05, 0.1)
+
+
+def test_a_dry_run_shows_the_trials_and_runs_none(end, cwd, mine):
+    code, out, _ = end("tune", "mine.toml", "--dry-run")
+    assert code == 0
+    assert "9 jobs, 9 to run" in out
+    assert "edgepopup-2" in out
+    assert not (cwd / "results").exists()
+    assert mine.read_text(encoding="utf-8") == BENCHMARK
+
+
+def test_the_file_may_choose_the_labels(end, mine):
+    mine.write_text(BENCHMARK.replace("trials = 3", 'trials = 3\nmethods = ["edge*"]'), encoding="utf-8")
+    assert "3 jobs, 3 to run" in end("tune", "mine.toml", "--dry-run")[1]
+    assert "9 jobs, 9 to run" in end("tune", "mine.toml", "--dry-run", "--methods", "*")[1]
 
 
 def test_names_are_checked(end, mine):

@@ -135,3 +135,12 @@ def test_where_only_validation_is_scored_the_report_says_so(make_job, tmp_path):
     assert "Mean validation accuracy (%) of the hard masks" in page
     assert "75.00" in page
     assert "test accuracy" not in page.lower()
+
+
+def test_settings_may_change_from_one_sparsity_to_the_next(make_job, tmp_path):
+    """As those that were tuned do."""
+    found = Found()
+    for sparsity, rate in ((0.5, 0.1), (0.9, 0.3)):
+        add_record(found, make_job(sparsity=sparsity, settings={"lr": rate}), "done", sparsity)
+    (table,) = build(Source("tiny", found), tmp_path).tables.values()
+    assert table.rows == [["edgepopup (frozen)", "50.00", "90.00"]]
