@@ -1,26 +1,28 @@
 """What `gates` and `gates_structured` share: a vector of Gaussian gates, their noise, penalty and moving threshold."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Range
+from slt_bench.method import FrozenNetwork, Range, SparsityControl, ramp
 
+from ._multiplier import Multiplier
 from ._shifted import Shifted, ShiftedSettings
-
-HARD_SIGMA = 0.02  # noise that leaves a few per cent of the gates fractional
 
 
 class GaussianSettings(ShiftedSettings):
     """Settings of Gaussian gates."""
 
-    lr: float = Field(0.03, gt=0)
+    lr: float = Field(0.0533, gt=0)
+    ramp_until: float = Field(0.228, gt=0, le=1, description="part of the budget after which the sparsity is reached")
     sigma: float = Field(0.5, gt=0, description="deviation of the noise at the start")
-    sigma_end: float | None = Field(None, gt=0, description="and at the end; None: 0.02, or `sigma` under a penalty")
+    sigma_end: float = Field(0.121, gt=0, description="and at the end; under a fixed `penalty` the noise stays")
     mu_init: float = Field(0.5, ge=0, le=1, description="mean of mu at the start")
     mu_noise: float = Field(0.01, ge=0, description="deviation of mu at the start")
+    reach: Literal["shift", "lagrangian", "pi"] = Field("shift", description="how the asked sparsity is reached")
+    dual_lr: float = Field(1e-3, gt=0, description="how fast `lagrangian` and `pi` move the penalty's weight, a step")
     search: ClassVar = {
         "lr": Range(0.003, 0.3, log=True), "sigma_end": Range(0.005, 0.3, log=True), "ramp_until": Range(0.2, 0.9),
     }  # fmt: skip
@@ -36,8 +38,25 @@ class GaussianGates(Shifted):
         noise = torch.empty(count, device=network.device).normal_(generator=self.generator)
         self.mu = nn.Parameter(settings.mu_init + settings.mu_noise * noise)
         self.sigma = settings.sigma
-        default_end = HARD_SIGMA if settings.penalty is None else settings.sigma
-        self.sigma_end = settings.sigma_end or default_end
+        self.sigma_end = settings.sigma_end if settings.penalty is None else settings.sigma
+        self.multiplier = (
+            None
+            if settings.reach == "shift" or sparsity is None
+            else Multiplier(self.shift, settings.reach, settings.dual_lr)
+        )
+
+    @classmethod
+    def control(cls, settings: Any) -> SparsityControl:
+        """A penalty leaves the sparsity to the method; a steered one comes near it."""
+        found = super().control(settings)
+        return "approximate" if found == "exact" and settings.reach != "shift" else found
+
+    @classmethod
+    def problem(cls, settings: Any, sparsity: float | None) -> str:
+        """Why these settings make no sense."""
+        if settings.penalty is not None and settings.reach != "shift":
+            return f"reach '{settings.reach}' steers the penalty, and `penalty` fixes it; give one of them"
+        return super().problem(settings, sparsity)
 
     @property
     def numbers(self) -> Tensor:
@@ -53,11 +72,24 @@ class GaussianGates(Shifted):
 
     def penalty(self) -> Tensor:
         """Penalty * sum Phi(mu / sigma), the expected number of open gates."""
-        if not self.settings.penalty:
+        weight = self.multiplier.value if self.multiplier else self.settings.penalty
+        if not isinstance(weight, Tensor) and not weight:
             return super().penalty()
-        return self.settings.penalty * torch.special.ndtr(self.mu / self.sigma).sum()
+        return weight * torch.special.ndtr(self.mu / self.sigma).sum()
+
+    def mask(self) -> Tensor:
+        """The gates with mu > 1/2 under a penalty, fixed or steered; else those of the largest mu."""
+        return self.above() if self.multiplier else super().mask()
+
+    def above(self) -> Tensor:
+        """(N,) bool, the gates with mu > 1/2."""
+        return self.mu.detach() > self.neutral
 
     def on_progress(self, fraction: float) -> None:
-        """Anneals the noise, and moves the threshold."""
+        """Anneals the noise, and moves the threshold or the penalty's weight."""
         self.sigma = self.settings.sigma + (self.sigma_end - self.settings.sigma) * fraction
-        super().on_progress(fraction)
+        if self.multiplier is None or self.sparsity is None:
+            super().on_progress(fraction)
+        else:
+            density = self.mask().mean(dtype=torch.float32)
+            self.multiplier.update(density - 1 + self.sparsity * ramp(fraction, self.settings.ramp_until))

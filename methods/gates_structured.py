@@ -42,8 +42,8 @@ class GatesStructured(GaussianGates):
 
     def mask(self) -> Tensor:
         """The rows of the units with mu > 1/2 under a penalty; else of all but those that the asked sparsity closes."""
-        if self.sparsity is None:
-            return self._over_weights(self.mu.detach() > 0.5)
+        if self.sparsity is None or self.multiplier:
+            return self._over_weights(self.above())
         _, order, count = self._nearest(self.sparsity)
         late = torch.arange(order.numel(), device=order.device) >= count
         return self._over_weights(torch.empty_like(late).scatter_(0, order, late))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from slt_bench.benchmark import Budget
+from slt_bench.conformance.families import family
 from slt_bench.data.dataset import load as load_data
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import ramp
@@ -144,7 +145,7 @@ class TestSigma:
     def test_ends_small_where_a_sparsity_is_asked(self):
         method = make(0.5)
         method.on_progress(1.0)
-        assert method.sigma == pytest.approx(0.02)
+        assert method.sigma == pytest.approx(0.121)
 
     def test_stays_under_a_penalty(self):
         method = make(penalty=1e-4)
@@ -218,3 +219,13 @@ def test_a_short_search_reaches_the_sparsity_and_learns(sparsity, tmp_path):
     assert last["validation_accuracy"] > 0.8
     hard = network.eval()((data.test.images.float() - 73.4) / 90.3, network.effective(mask.float()))
     assert float((hard.argmax(1) == data.test.labels).double().mean()) > 0.2  # chance is 0.1
+
+
+@pytest.mark.parametrize("arch", ["lenet300", "conv2", "wrn10_1", "vit_tiny"])
+def test_every_network_reaches_the_sparsity_it_is_asked_for(arch):
+    _, images = family("fully connected")
+    network = FrozenNetwork(arch, shape=images.info.shape, classes=10)
+    for sparsity in (0.5, 0.8, 0.9, 0.95, 0.99):
+        method = make(sparsity, network)
+        search(method, network, images, Budget(epochs=2, batch_size=4), 0, lambda _: None)
+        assert 1 - float(method.mask().double().mean()) == pytest.approx(sparsity, abs=1 / network.n)
