@@ -20,6 +20,7 @@ from slt_bench.frozen import FrozenNetwork
 from slt_bench.streams import derive_seed
 
 __all__ = [
+    "Choice",
     "FrozenNetwork",
     "Loss",
     "Method",
@@ -53,16 +54,34 @@ class Loss(Protocol):
 
 @dataclass(frozen=True)
 class Range:
-    """What `tune` tries for a setting: numbers between two ends, evenly, or evenly in their logarithm."""
+    """What `tune` tries for a setting: numbers between two ends, evenly, or evenly in their logarithm.
+
+    Attributes:
+        low, high: The ends.
+        log: Whether the logarithms are even; both ends are above 0 then.
+        whole: Whether only whole numbers are right.
+    """
 
     low: float
     high: float
     log: bool = False
+    whole: bool = False
 
-    def at(self, part: float) -> float:
-        """The number that lies at a part of the way from low to high, to three digits."""
+    def at(self, part: float) -> float | int:
+        """The number that lies at a part of the way from low to high, to three digits or whole."""
         value = self.low * (self.high / self.low) ** part if self.log else self.low + part * (self.high - self.low)
-        return float(f"{value:.3g}")
+        return round(value) if self.whole else float(f"{value:.3g}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `tune` tries for a setting that is no number: one of some values."""
+
+    values: tuple[str | bool, ...]
+
+    def at(self, part: float) -> str | bool:
+        """The value whose equal share of 0 to 1 a part lies in."""
+        return self.values[min(int(part * len(self.values)), len(self.values) - 1)]
 
 
 class MethodSettings(BaseModel):
@@ -73,7 +92,7 @@ class MethodSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    search: ClassVar[Mapping[str, Range]] = {}
+    search: ClassVar[Mapping[str, Range | Choice]] = {}
 
 
 class OptimizerSettings(MethodSettings):

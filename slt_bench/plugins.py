@@ -174,11 +174,15 @@ def _problem(method: type["Method"]) -> str:
 
 def _search_problem(settings: type["MethodSettings"]) -> str:
     """Why `tune` could not try what these settings declare."""
-    from slt_bench.method import Range  # noqa: PLC0415 - torch loads with it
+    from slt_bench.method import Choice, Range  # noqa: PLC0415 - torch loads with it
 
     for name, found in settings.search.items():
         if name not in settings.model_fields:
             return f"`search` names '{name}', which is none of its settings ({', '.join(settings.model_fields)})"
-        if not isinstance(found, Range) or not (found.low < found.high and (found.low > 0 or not found.log)):
-            return f"`search` has {found!r} for '{name}': Range(low, high) rises, and is above 0 with log=True"
+        rises = isinstance(found, Range) and found.low < found.high and (found.low > 0 or not found.log)
+        if not rises and not (isinstance(found, Choice) and len(set(found.values)) > 1):
+            return (
+                f"`search` has {found!r} for '{name}': it must be a Range(low, high) that rises, and is above 0 with "
+                "log=True, or a Choice of several values"
+            )
     return ""

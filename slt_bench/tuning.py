@@ -7,17 +7,19 @@ all of them are known at the start, run in any order through any executor, and g
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from scipy.stats import qmc
 
 from slt_bench.benchmark import Benchmark, Entry, resolve_settings
 from slt_bench.errors import UserError
-from slt_bench.method import Range
+from slt_bench.method import Choice, Range
 from slt_bench.plugins import Registry
 from slt_bench.records import Record
 
 SUFFIX = "-tune"
+MOST = 20  # points that are looked at for a trial
 MISSED = 0.005  # how far below the asked sparsity a mask may be: no trial wins by keeping more weights
 
 
@@ -33,7 +35,7 @@ class Trial:
 
     label: str
     number: int
-    tried: Mapping[str, float] = field(hash=False)
+    tried: Mapping[str, float | str] = field(hash=False)
 
     @property
     def name(self) -> str:
@@ -66,7 +68,7 @@ def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> l
     """All trials of some of a benchmark's labels, as many of each; methods that declare no ranges have none.
 
     Raises:
-        UserError: No method declares any.
+        UserError: No method declares any, or one too few.
     """
     found: list[Trial] = []
     for label in labels:
@@ -77,20 +79,19 @@ def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> l
             continue
         known = [resolve_settings(method, entry.settings, registry)]
         found.append(Trial(label, 0, {}))
-        for tried in _points(ranges):
+        for tried in islice(_points(ranges), MOST * benchmark.tune.trials):
             settings = resolve_settings(method, entry.settings | tried, registry)
-            if settings in known:  # which happens where a default lies on a point
-                continue
-            found.append(Trial(label, len(known), tried))
-            known.append(settings)
-            if len(known) == benchmark.tune.trials:
-                break
+            if settings not in known and len(known) < benchmark.tune.trials:  # a default may lie on a point
+                found.append(Trial(label, len(known), tried))
+                known.append(settings)
+        if len(known) < benchmark.tune.trials:
+            raise UserError(f"What '{label}' may try makes {len(known)} trials, not {benchmark.tune.trials}.")
     if not found:
         raise UserError(f"No method that was chosen of {benchmark.name} declares what could be tuned.")
     return found
 
 
-def _points(ranges: Mapping[str, Range]) -> Iterator[dict[str, float]]:
+def _points(ranges: Mapping[str, Range | Choice]) -> Iterator[dict[str, float | str]]:
     sequence = qmc.Halton(len(ranges), scramble=False)
     sequence.fast_forward(1)  # the first point is the lower end of everything
     while True:

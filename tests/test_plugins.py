@@ -37,7 +37,7 @@ def source(name, extra="", title="Mine"):
 def searching(name, ranges):
     """A method with settings for `tune`."""
     extra = f"""
-from slt_bench.method import OptimizerSettings, Range
+from slt_bench.method import Choice, OptimizerSettings, Range
 
 class Own(OptimizerSettings):
     lr: float = 0.5
@@ -104,6 +104,8 @@ def test_broken_plugins_are_listed_with_their_error_and_stop_nothing_else(found)
         o_search=searching("o", '"rate": Range(1, 2)'),
         p_search=searching("p", '"lr": Range(0, 1, log=True)'),
         q_search=searching("q", '"lr": (0, 1)'),
+        r_search=searching("r", '"optimizer": Choice(("adam", "adam"))'),
+        x_good=searching("good_three", '"optimizer": Choice(("adam", "sgd"))'),
         y_good=searching("good_two", '"lr": Range(0.1, 1, log=True)'),
         z_good=source("good_one"),
     )
@@ -123,8 +125,9 @@ def test_broken_plugins_are_listed_with_their_error_and_stop_nothing_else(found)
         "m_purity.py": "purity",
         "n_control.py": "sparsity_control",
         "o_search.py": "`search` names 'rate', which is none of its settings (optimizer, lr,",
-        "p_search.py": "Range(low=0, high=1, log=True) for 'lr'",
+        "p_search.py": "Range(low=0, high=1, log=True, whole=False) for 'lr'",
         "q_search.py": "(0, 1) for 'lr'",
+        "r_search.py": "or a Choice of several values",
     }
     broken = by_file(registry)
     assert set(broken) == set(told)

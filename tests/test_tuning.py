@@ -8,7 +8,7 @@ from slt_bench import plugins
 from slt_bench.benchmark import Benchmark, Budget, Entry
 from slt_bench.errors import UserError
 from slt_bench.grid import jobs
-from slt_bench.method import Range
+from slt_bench.method import Choice, Range
 from slt_bench.records import Record
 from slt_bench.tuning import Trial, trials, tuning_benchmark, winners
 
@@ -35,6 +35,29 @@ def test_a_range_holds_what_it_gives(low, factor, part, log):
 def test_the_middle_of_a_range_is_that_of_its_scale():
     assert Range(0.001, 0.1, log=True).at(0.5) == 0.01
     assert Range(0.2, 0.8).at(0.5) == 0.5
+
+
+@given(low=st.integers(0, 50), width=st.integers(1, 100), part=st.floats(0, 1))
+def test_a_whole_range_holds_whole_numbers(low, width, part):
+    found = Range(low, low + width, whole=True).at(part)
+    assert isinstance(found, int)
+    assert low <= found <= low + width
+
+
+def test_choices_have_equal_shares():
+    found = Choice(("a", "b", "c"))
+    assert [found.at(part) for part in (0.0, 0.3, 0.34, 0.6, 0.67, 1.0)] == ["a", "a", "b", "b", "c", "c"]
+
+
+def test_too_few_different_settings_are_told(monkeypatch):
+    monkeypatch.setattr(registry.find("dense").settings_class, "search", {"optimizer": Choice(("adam", "sgd"))})
+    methods = {"dense": {}}
+    assert [trial.tried for trial in trials_of(benchmark(methods=methods, tune={"trials": 2}))] == [
+        {},
+        {"optimizer": "sgd"},
+    ]
+    with pytest.raises(UserError, match="What 'dense' may try makes 2 trials, not 3"):
+        trials_of(benchmark(methods=methods, tune={"trials": 3}))
 
 
 @pytest.mark.parametrize("number", [2, 7, 20])

@@ -85,7 +85,7 @@ def _show(best: "Sequence[Winner]") -> None:
         table.add_column(column, overflow="fold", justify="left" if column == "method" else "right")
     table.add_column("its settings", overflow="fold")
     for winner in best:
-        settings = [f"{key}={value:g}" for key, value in winner.trial.tried.items()]
+        settings = [f"{key}={value}" for key, value in winner.trial.tried.items()]
         table.add_row(
             winner.trial.label, "own" if winner.sparsity is None else f"{winner.sparsity:g}",
             _percent(winner.first), _percent(winner.score), ", ".join(settings) or "untuned",
@@ -127,10 +127,12 @@ def _add(entry: "Table", tuned: "Item") -> None:
 
 def _tuned(best: "Sequence[Winner]") -> str:
     """A label's winners as an array, a line a sparsity."""
+    from tomlkit import item
+
     lines = []
     for winner in best:
         at = {} if winner.sparsity is None else {"sparsity": repr(winner.sparsity)}
-        settings = _inline({name: repr(value) for name, value in winner.trial.tried.items()})
+        settings = _inline({name: item(value).as_string() for name, value in winner.trial.tried.items()})
         lines.append(f"    {_inline(at | {'settings': settings})},")
     return "\n".join(["[", *lines, "]"])
 
