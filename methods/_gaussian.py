@@ -11,14 +11,15 @@ from slt_bench.method import FrozenNetwork, Range, SparsityControl, ramp
 from ._multiplier import Multiplier
 from ._shifted import Shifted, ShiftedSettings
 
+HARD_SIGMA = 0.02  # noise that leaves a few per cent of the gates fractional
+
 
 class GaussianSettings(ShiftedSettings):
     """Settings of Gaussian gates."""
 
-    lr: float = Field(0.0533, gt=0)
-    ramp_until: float = Field(0.228, gt=0, le=1, description="part of the budget after which the sparsity is reached")
+    lr: float = Field(0.03, gt=0)
     sigma: float = Field(0.5, gt=0, description="deviation of the noise at the start")
-    sigma_end: float = Field(0.121, gt=0, description="and at the end; under a fixed `penalty` the noise stays")
+    sigma_end: float | None = Field(None, gt=0, description="and at the end; None: 0.02, or `sigma` under a penalty")
     mu_init: float = Field(0.5, ge=0, le=1, description="mean of mu at the start")
     mu_noise: float = Field(0.01, ge=0, description="deviation of mu at the start")
     reach: Literal["shift", "lagrangian", "pi"] = Field("shift", description="how the asked sparsity is reached")
@@ -38,7 +39,8 @@ class GaussianGates(Shifted):
         noise = torch.empty(count, device=network.device).normal_(generator=self.generator)
         self.mu = nn.Parameter(settings.mu_init + settings.mu_noise * noise)
         self.sigma = settings.sigma
-        self.sigma_end = settings.sigma_end if settings.penalty is None else settings.sigma
+        default_end = HARD_SIGMA if settings.penalty is None else settings.sigma
+        self.sigma_end = settings.sigma_end or default_end
         self.multiplier = (
             None
             if settings.reach == "shift" or sparsity is None

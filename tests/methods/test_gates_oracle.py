@@ -145,7 +145,7 @@ class TestSigma:
     def test_ends_small_where_a_sparsity_is_asked(self):
         method = make(0.5)
         method.on_progress(1.0)
-        assert method.sigma == pytest.approx(0.121)
+        assert method.sigma == pytest.approx(0.02)
 
     def test_stays_under_a_penalty(self):
         method = make(penalty=1e-4)
