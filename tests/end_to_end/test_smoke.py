@@ -11,10 +11,8 @@ from slt_bench.execution.worker import run_job
 
 METHODS = ("gates", "gates_structured", "edgepopup", "random_mask", "dense")  # `check` tries the others by family
 LARGE = {  # with fewer methods: up to minutes each
-    **dict.fromkeys(("resnet34", "resnet50", "vit_small", "swin_t"), ("gates", "edgepopup")),
-    "wrn28_10": ("gates",),
-    "wrn50_2": ("edgepopup",),
-    "vit_base": ("gates",),
+    **dict.fromkeys(("resnet34", "vit_small", "vit_base", "wrn28_10"), ("gates",)),
+    **dict.fromkeys(("resnet50", "wrn50_2", "swin_t"), ("edgepopup",)),
 }
 
 

@@ -21,7 +21,7 @@ SAME = ("status", "metrics", "curve", "layers", "flags", "mask_hash", "weight_ha
 SWEEP = ["--methods", "gates,edgepopup", "--no-references", "--archs", "lenet300", "--datasets", "digits"]
 LONG = [*SWEEP, "--sparsities", "0.5,0.9", "--seeds", "0-2", "--epochs", "200"]  # 12 jobs of about 5 s
 SHORT = [*SWEEP, "--sparsities", "0.5", "--seeds", "0-3", "--epochs", "3"]  # 8 jobs of less than a second
-KILLS = int(os.environ.get("SLT_BENCH_KILLS", "12"))  # 50 where execution itself has changed
+KILLS = int(os.environ.get("SLT_BENCH_KILLS", "4"))  # 50 where execution itself has changed
 
 
 @pytest.fixture(autouse=True)
