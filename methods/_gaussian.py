@@ -83,10 +83,6 @@ class GaussianGates(Shifted):
         """The gates with mu > 1/2 under a penalty, fixed or steered; else those of the largest mu."""
         return self.above() if self.multiplier else super().mask()
 
-    def above(self) -> Tensor:
-        """(N,) bool, the gates with mu > 1/2."""
-        return self.mu.detach() > self.neutral
-
     def on_progress(self, fraction: float) -> None:
         """Anneals the noise, and moves the threshold or the penalty's weight."""
         self.sigma = self.settings.sigma + (self.sigma_end - self.settings.sigma) * fraction

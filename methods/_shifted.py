@@ -50,8 +50,12 @@ class Shifted(Method):
     def mask(self) -> Tensor:
         """The numbers above `neutral`; or the largest, as many as the asked sparsity leaves."""
         if self.sparsity is None:
-            return self.numbers.detach() > self.neutral
+            return self.above()
         return keep_top(self.numbers, self.numbers.numel() - round(self.sparsity * self.numbers.numel()))
+
+    def above(self) -> Tensor:
+        """Where the numbers are above `neutral`, bool."""
+        return self.numbers.detach() > self.neutral
 
     def threshold(self, sparsity: float) -> Tensor:
         """The number at and below which gates close for that sparsity, a scalar."""

@@ -81,9 +81,12 @@ def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> l
         found.append(Trial(label, 0, {}))
         for tried in islice(_points(ranges), MOST * benchmark.tune.trials):
             settings = resolve_settings(method, entry.settings | tried, registry)
-            if settings not in known and len(known) < benchmark.tune.trials:  # a default may lie on a point
-                found.append(Trial(label, len(known), tried))
-                known.append(settings)
+            if settings in known:  # a default may lie on a point
+                continue
+            found.append(Trial(label, len(known), tried))
+            known.append(settings)
+            if len(known) == benchmark.tune.trials:
+                break
         if len(known) < benchmark.tune.trials:
             raise UserError(f"What '{label}' may try makes {len(known)} trials, not {benchmark.tune.trials}.")
     if not found:
