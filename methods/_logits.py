@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork
+from slt_bench.method import FrozenNetwork, add_noise
 
 from ._shifted import Shifted, ShiftedSettings
 
@@ -36,7 +36,6 @@ class Logits(Shifted):
         """The logits, moved so that the asked sparsity's threshold is 0."""
         return self.logits - self.shift
 
-    def logistic_noise(self) -> Tensor:
-        """(N,) log u - log(1 - u) with u uniform: the difference of two Gumbel numbers."""
-        u = torch.empty_like(self.logits).uniform_(1e-6, 1 - 1e-6, generator=self.generator)
-        return torch.logit(u)
+    def drawn(self) -> Tensor:
+        """The shifted logits with logistic noise, which are above 0 with the chance sigmoid(shifted)."""
+        return add_noise(self.shifted, "logistic", 1.0, self.generator)

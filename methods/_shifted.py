@@ -4,9 +4,9 @@ Every gate hangs on a number; it is as much open as closed at `neutral`. All num
 
     q - neutral,   q = the quantile of the numbers at the present sparsity,
 
-which rises to the asked one over the first `ramp_until` of the budget, so that the mask "shifted number > neutral"
-has that sparsity at every step, and the method learns under it. Without a sparsity nothing is shifted: the method
-decides.
+which rises to the asked one over the first `ramp_until` of the budget and is found anew at least every fourth step, so
+that "shifted number > neutral" has nearly that sparsity all the time, and the method learns under it. The mask has it
+exactly. Without a sparsity nothing is shifted: the method decides.
 """
 
 from abc import abstractmethod
@@ -17,6 +17,8 @@ from pydantic import Field
 from torch import Tensor
 
 from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, SparsityControl, keep_top, kth_smallest, ramp
+
+EVERY, STEP = 4, 0.002  # the threshold is found anew after so many steps, or so much of the sparsity
 
 
 class ShiftedSettings(OptimizerSettings):
@@ -35,6 +37,7 @@ class Shifted(Method):
 
     def __init__(self, network: FrozenNetwork, settings: Any, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)
+        self.wait, self.reached = 0, -1.0
         self.register_buffer("shift", torch.zeros((), device=network.device))
 
     @classmethod
@@ -63,5 +66,10 @@ class Shifted(Method):
 
     def on_progress(self, fraction: float) -> None:
         """Moves the threshold of the rising sparsity to `neutral`."""
-        if self.sparsity is not None:
-            self.shift.copy_(self.threshold(self.sparsity * ramp(fraction, self.settings.ramp_until)) - self.neutral)
+        if self.sparsity is None:
+            return
+        present = self.sparsity * ramp(fraction, self.settings.ramp_until)
+        self.wait -= 1
+        if self.wait <= 0 or fraction == 1 or abs(present - self.reached) > STEP:
+            self.shift.copy_(self.threshold(present) - self.neutral)
+            self.wait, self.reached = EVERY, present

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Range
+from slt_bench.method import FrozenNetwork, Range, straight_through
 
 from ._logits import Logits, LogitSettings
 
@@ -37,7 +37,7 @@ class Settings(LogitSettings):
 class Aslp(Logits):
     """Gumbel-softmax masks, and a learned scale a layer."""
 
-    name, version, paper = "aslp", 1, "arXiv 2202.12986"
+    name, version, paper = "aslp", 2, "arXiv 2202.12986"
     sparsity_control, purity = "exact", "rescaled"
     settings_class = Settings
 
@@ -49,8 +49,8 @@ class Aslp(Logits):
         """A hard draw; the chances in the relaxed network."""
         if not self.training:
             return torch.sigmoid(self.shifted)
-        soft = torch.sigmoid((self.shifted + self.logistic_noise()) / self.settings.temperature)
-        return (soft.detach() > 0.5).to(soft.dtype) + (soft - soft.detach())
+        soft = torch.sigmoid(self.drawn() / self.settings.temperature)
+        return straight_through(soft.detach() > 0.5, soft)
 
     def effective(self) -> Tensor:
         """C_l w h."""

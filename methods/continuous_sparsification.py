@@ -38,7 +38,7 @@ class Settings(LogitSettings):
 class ContinuousSparsification(Logits):
     """Sigmoid gates that harden as the temperature falls."""
 
-    name, version, paper = "continuous_sparsification", 1, "arXiv 1912.04427"
+    name, version, paper = "continuous_sparsification", 2, "arXiv 1912.04427"
     sparsity_control, purity = "exact", "frozen"
     settings_class = Settings
 

@@ -41,7 +41,7 @@ class Settings(GaussianSettings):
 class Gates(GaussianGates):
     """Gaussian gates, with the published penalty or an exact sparsity."""
 
-    name, version, paper = "gates", 1, "arXiv 2603.08914"
+    name, version, paper = "gates", 2, "arXiv 2603.08914"
     sparsity_control, purity = "exact", "frozen"
     settings_class = Settings
 

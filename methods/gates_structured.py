@@ -26,7 +26,7 @@ class Settings(GaussianSettings):
 class GatesStructured(GaussianGates):
     """Gaussian gates over units."""
 
-    name, version, paper = "gates_structured", 1, "arXiv 2603.08914"
+    name, version, paper = "gates_structured", 2, "arXiv 2603.08914"
     sparsity_control, purity = "approximate", "frozen"
     settings_class = Settings
     fan_in: Tensor

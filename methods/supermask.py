@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import Range
+from slt_bench.method import Range, noise, straight_through
 
 from ._logits import Logits, LogitSettings
 
@@ -35,7 +35,7 @@ class Settings(LogitSettings):
 class Supermask(Logits):
     """Bernoulli masks, the gradient handed through the draw."""
 
-    name, version, paper = "supermask", 1, "arXiv 1905.01067"
+    name, version, paper = "supermask", 2, "arXiv 1905.01067"
     sparsity_control, purity = "exact", "frozen"
     settings_class = Settings
 
@@ -44,8 +44,8 @@ class Supermask(Logits):
         chance = torch.sigmoid(self.shifted)
         if not self.training:
             return chance
-        drawn = torch.empty_like(chance).uniform_(generator=self.generator) < chance
-        return drawn.to(chance.dtype) + (chance - chance.detach())
+        drawn = noise("uniform", chance, self.generator) < chance
+        return straight_through(drawn, chance)
 
     def penalty(self) -> Tensor:
         """Penalty * sum sigmoid(m), the expected number of kept weights."""

@@ -72,6 +72,7 @@ class FrozenNetwork(nn.Module):
     """
 
     weights: Tensor
+    lengths: Tensor
 
     def __init__(
         self,
@@ -93,6 +94,7 @@ class FrozenNetwork(nn.Module):
         self.skeleton = _skeleton(arch, shape, classes)
         self.layers = layer_table(self.skeleton)
         self.sizes = [layer.size for layer in self.layers]
+        self.register_buffer("lengths", torch.tensor(self.sizes, device=self.device), persistent=False)
         self._fix_everything_else()
         self.register_buffer("weights", torch.from_numpy(self._draw()).to(self.device), persistent=False)
         self._move_to_device()
@@ -121,26 +123,27 @@ class FrozenNetwork(nn.Module):
             (N,), differentiable in `gates` and `weights`. Under `rescale="density"` a layer is divided by the root
             of the mean of its squared gates, which for a mask is its density; no gradient flows through that number.
         """
-        base = self.weights if weights is None else weights
-        return self.rescaled(base, gates) * gates
+        return self.rescaled(self.weights if weights is None else weights, gates) * gates
 
     def rescaled(self, weights: Tensor, gates: Tensor) -> Tensor:
         """(N,) the weights, divided as the network says by the root of each layer's density under the gates."""
         if self.rescale == "none":
             return weights
         factors = self.densities(gates.detach()).rsqrt()
-        return torch.cat([part * factor for part, factor in zip(weights.split(self.sizes), factors, strict=True)])
+        if weights.requires_grad:
+            return weights * self.spread(factors)
+        scaled = weights.clone()
+        torch._foreach_mul_(scaled.split(self.sizes), factors.unbind())
+        return scaled
 
     def densities(self, gates: Tensor) -> Tensor:
         """(L,) the mean of the squared gates of each layer, at least 1 / its size; of a mask: its density."""
-        squares = gates if gates.dtype == torch.bool else gates.square()
-        means = [part.float().mean().clamp(min=1 / part.numel()) for part in squares.split(self.sizes)]
-        return torch.stack(means)
+        sums = torch.stack([torch.dot(part, part) for part in gates.float().split(self.sizes)])
+        return sums.clamp_(min=1) / self.lengths
 
     def spread(self, per_layer: Tensor) -> Tensor:
         """(N,) a number a layer, (L,), repeated for each of its weights."""
-        sizes = torch.tensor(self.sizes, device=per_layer.device)
-        return per_layer.repeat_interleave(sizes, output_size=self.n)
+        return per_layer.repeat_interleave(self.lengths, output_size=self.n)
 
     def weight_hash(self) -> str:
         """SHA-256 of every number that is frozen: the weights, and the embeddings that are fixed."""

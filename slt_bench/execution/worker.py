@@ -15,7 +15,7 @@ from slt_bench.attempts import read_attempts
 from slt_bench.benchmark import Job, resolve_settings
 from slt_bench.errors import StorageError
 from slt_bench.execution.keeper import CheckpointKeeper
-from slt_bench.execution.machine import peak_memory_mb, provenance, reset_peak_memory
+from slt_bench.execution.machine import keep_freed_memory, peak_memory_mb, provenance, reset_peak_memory
 from slt_bench.execution.measure import CANDIDATE, measure
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Context
@@ -52,6 +52,7 @@ def run_job(
     keeper = CheckpointKeeper(folder, identity, context.checkpoint_seconds, stopper or Stopper())
     if context.threads:
         torch.set_num_threads(context.threads)
+    keep_freed_memory()
     start = perf_counter()
     try:
         reset_peak_memory(device)

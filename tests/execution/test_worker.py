@@ -1,5 +1,8 @@
 """One job, from its description to its record."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -249,3 +252,26 @@ def test_published_gates_take_their_sparsity_from_the_penalty(make_job, context,
         return run_job(job, tmp_path, context).metrics["sparsity"]
 
     assert sparsity(1e-3) > sparsity(1e-6) + 0.1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc's allocator")
+def test_freed_memory_is_kept_for_the_next_step():
+    code = """
+from pathlib import Path
+import torch
+from slt_bench.execution.machine import keep_freed_memory
+def held():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+def given_back():
+    parts = [torch.ones(2_000_000) for _ in range(10)]
+    before = held()
+    del parts
+    return before - held()
+before = given_back()
+assert keep_freed_memory()
+print(before, given_back())
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, found.stdout.split())
+    assert before > 40_000_000
+    assert after < 1_000_000

@@ -26,6 +26,8 @@ from oracle import (
     step,
 )  # fmt: skip
 
+from slt_bench.noise import noise
+
 CLOSE = {"atol": 1e-6, "rtol": 1e-4}
 
 
@@ -298,7 +300,7 @@ class TestSupermask:
 
         def check(images, labels, effective, generator):
             p = torch.sigmoid(method.logits.detach())
-            drawn = torch.empty(N).uniform_(generator=generator) < p
+            drawn = noise("uniform", torch.empty(N), generator) < p
             assert torch.equal(effective, weights * drawn)
             g = gradient_at(images, labels, effective)
             assert torch.allclose(method.logits.grad, (g * weights + 1e-3) * p * (1 - p), **CLOSE)
@@ -319,8 +321,7 @@ class TestHardConcrete:
 
         def check(images, labels, effective, generator):
             a = method.logits.detach()
-            u = torch.empty(N).uniform_(1e-6, 1 - 1e-6, generator=generator)
-            s = torch.sigmoid((torch.log(u) - torch.log(1 - u) + a) / beta)
+            s = torch.sigmoid((noise("logistic", torch.empty(N), generator) + a) / beta)
             stretched = s * 1.2 - 0.1
             z = stretched.clamp(0, 1)
             assert torch.allclose(effective, weights * z, **CLOSE)
@@ -373,8 +374,7 @@ class TestAslp:
 
         def check(images, labels, effective, generator):
             m, scales = method.logits.detach(), method.scales.detach()
-            u = torch.empty(N).uniform_(1e-6, 1 - 1e-6, generator=generator)
-            y = torch.sigmoid((m + torch.log(u / (1 - u))) / tau)
+            y = torch.sigmoid((m + noise("logistic", torch.empty(N), generator)) / tau)
             c = by_layer(torch.ones_like, weights) * scales.repeat_interleave(torch.tensor(SIZES))
             assert torch.allclose(effective, c * weights * (y > 0.5), **CLOSE)
             g = gradient_at(images, labels, effective)

@@ -1,0 +1,107 @@
+"""Noise from a table: distributed as fresh noise is, independent between steps, and as good to learn with."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from slt_bench import noise as module
+from slt_bench.benchmark import Budget
+from slt_bench.data.dataset import load as load_data
+from slt_bench.evaluate import accuracy, measure_statistics
+from slt_bench.frozen import FrozenNetwork
+from slt_bench.noise import PIECE, TABLE, add_noise, fresh_noise, noise
+from slt_bench.plugins import load
+from slt_bench.search import search
+
+DISTRIBUTIONS = {"normal": stats.norm, "uniform": stats.uniform, "logistic": stats.logistic}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("kind", DISTRIBUTIONS)
+@pytest.mark.parametrize("draw", [noise, fresh_noise])
+class TestDistribution:
+    def test_is_what_its_name_says(self, kind, draw):
+        numbers = draw(kind, torch.empty(200_000), generator()).double().numpy()
+        assert stats.kstest(numbers, DISTRIBUTIONS[kind].cdf).pvalue > 1e-4
+
+    @pytest.mark.parametrize("count", [1, PIECE - 1, PIECE, 2 * PIECE + 7])
+    def test_has_the_shape_and_type_that_were_asked(self, kind, draw, count):
+        for dtype in (torch.float32, torch.float64):
+            numbers = draw(kind, torch.empty(count, dtype=dtype), generator())
+            assert (numbers.shape, numbers.dtype) == ((count,), dtype)
+            assert not numbers.requires_grad
+
+    def test_hangs_on_the_generator_alone(self, kind, draw):
+        like = torch.empty(1000)
+        one, other = generator(1), generator(1)
+        for _ in range(3):
+            assert torch.equal(draw(kind, like, one), draw(kind, like, other))
+        assert not torch.equal(draw(kind, like, one), draw(kind, like, generator(2)))
+
+
+class TestSteps:
+    @pytest.mark.parametrize("count", [1000, PIECE + 1000])
+    def test_are_independent_of_each_other(self, count):
+        source = generator()
+        drawn = torch.stack([noise("normal", torch.empty(count), source) for _ in range(30)])
+        off_diagonal = torch.corrcoef(drawn)[~torch.eye(30, dtype=torch.bool)]
+        assert float(off_diagonal.abs().max()) < 5 / math.sqrt(count)
+
+    def test_a_gate_meets_the_distribution_over_time(self):
+        source = generator()
+        drawn = torch.stack([noise("normal", torch.empty(5), source) for _ in range(4000)]).double().numpy()
+        for gate in range(5):
+            assert stats.kstest(drawn[:, gate], "norm").pvalue > 1e-4
+        assert np.abs(np.corrcoef(drawn.T)[~np.eye(5, dtype=bool)]).max() < 5 / math.sqrt(4000)
+        assert np.abs(np.corrcoef(drawn[1:, 0], drawn[:-1, 0])[0, 1]) < 5 / math.sqrt(4000)
+
+    def test_start_all_over_the_table(self):
+        source = generator()
+        firsts = [float(noise("uniform", torch.empty(1), source)) for _ in range(2000)]
+        assert len(set(firsts)) > 1900
+        assert TABLE - PIECE > 3_000_000
+
+
+def test_what_is_handed_out_is_the_callers_own():
+    before = noise("normal", torch.empty(100), generator()).clone()
+    noise("normal", torch.empty(100), generator()).zero_()
+    assert torch.equal(noise("normal", torch.empty(100), generator()), before)
+
+
+def test_adding_is_adding_with_the_identity_as_its_gradient():
+    values = torch.arange(5.0, requires_grad=True)
+    added = add_noise(values, "normal", 0.5, generator())
+    added.sum().backward()
+    assert torch.allclose(added.detach(), torch.arange(5.0) + 0.5 * noise("normal", torch.empty(5), generator()))
+    assert torch.equal(values.grad, torch.ones(5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gates", "supermask", "hard_concrete"])
+def test_what_is_learned_does_not_change(name, tmp_path, monkeypatch):
+    """The mean accuracy over eight seeds, with the table and with fresh numbers, within its own uncertainty."""
+    data = load_data("digits", tmp_path)
+    kind = load().find(name)
+    settings = {"lr": 0.05} if name == "hard_concrete" else {}
+
+    def score(seed):
+        network = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10, seed=seed)
+        method = kind(network, kind.settings_class(**settings), 0.9)
+        search(method, network, data, Budget(epochs=20, batch_size=64), seed, lambda _: None)
+        effective = network.effective(method.mask().float())
+        measure_statistics(network, effective, data.train, data.info)
+        return accuracy(lambda images: network(images, effective), data.validation, data.info)
+
+    tabled = np.array([score(seed) for seed in range(8)])
+    monkeypatch.setattr(module, "_piece", fresh_noise)
+    fresh = np.array([score(seed) for seed in range(8)])
+    assert tabled.mean() > 0.6
+    assert not np.array_equal(tabled, fresh)
+    difference = tabled - fresh
+    assert abs(difference.mean()) < 4 * difference.std(ddof=1) / math.sqrt(8) + 0.005
