@@ -41,8 +41,9 @@ def slt_bench(monkeypatch, tmp_path, capsys):
 @pytest.fixture
 def ran(slt_bench):
     """The same, after a run of six quick jobs."""
-    code, output = slt_bench("run", *OPTIONS, "--sparsities", "0.5,0.9")
+    code, output = slt_bench("run", *OPTIONS, "--sparsities", "0.5,0.9", "--no-report")
     assert code == 0, output
+    assert not Path("reports").exists()
     return slt_bench
 
 

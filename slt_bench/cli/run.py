@@ -27,6 +27,7 @@ def run(
     download: Annotated[bool, typer.Option(help="Fetch data sets that are missing.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Only show what would be done, as `plan`.")] = False,
     reports: Annotated[Path, typer.Option(help="Folder of reports.")] = Path("reports"),
+    report: Annotated[bool, typer.Option(help="Draw the report afterwards.")] = True,
 ) -> None:
     """Run every job that has no record yet, then draw the report.
 
@@ -53,15 +54,16 @@ def run(
     if wish.executor == "local" and not dry_run:
         start_server()  # it loads while we prepare
     selected = select(selection)
-    if run_selected(selected, wish, data_root, reports, rerun, wait=wait, download=download, dry_run=dry_run):
-        _finish(selected, reports)
+    drawn = reports if report else None
+    if run_selected(selected, wish, data_root, drawn, rerun, wait=wait, download=download, dry_run=dry_run):
+        _finish(selected, drawn)
 
 
 def run_selected(
     selected: Selected,
     wish: "Wish",
     data_root: Path | None,
-    reports: Path = Path("reports"),
+    reports: Path | None = None,
     rerun: str = "",
     *,
     wait: bool = True,
@@ -91,7 +93,8 @@ def run_selected(
         show_plan(selected, overview, todo, wish)
         return False
     elsewhere = [one for one in overview.in_state(selected.jobs, "running", "waiting") if one.id not in chosen]
-    root = check(todo, (selected.folder, reports), data_root, wish, download=download)
+    folders = (selected.folder, reports) if reports else (selected.folder,)
+    root = check(todo, folders, data_root, wish, download=download)
     plan = make_plan(todo if wish.executor == "slurm" else [*todo, *elsewhere], overview.found, wish)
     ours = {key: stamp for key, stamp in before.items() if key in chosen}
     work = make_work(plan, [*todo, *elsewhere], selected.folder, root, overview.superseded() | ours)
@@ -179,14 +182,14 @@ def _farewell(plan: "Plan", work: "Work", signum: int) -> str:
     return f"{how}. What has ended is kept; the same command goes on from there{again}."
 
 
-def _finish(selected: Selected, reports: Path) -> None:
+def _finish(selected: Selected, reports: Path | None) -> None:
     """Say how it ended: the table and the report, or what failed; exit 1 where a job did."""
     from slt_bench.states import ENDED, OPEN, look
 
     overview = look(selected.jobs, selected.folder)
     if selected.jobs[0].smoke:
         typer.echo("Smoke runs show only that everything works; no report is drawn of them.")
-    elif overview.in_state(selected.jobs, *ENDED):
+    elif reports and overview.in_state(selected.jobs, *ENDED):
         from slt_bench.cli.show_report import show_report
 
         show_report(_source(selected, overview), reports / selected.benchmark.name)

@@ -1,6 +1,7 @@
 """From uint8 images to batches: order, augmentation and normalisation on the device, a whole batch at a time."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -12,9 +13,14 @@ from slt_bench.data.dataset import Split
 
 def normalise(images: Tensor, info: DatasetInfo) -> Tensor:
     """(B, C, H, W) uint8 to float32 with the data set's mean 0 and deviation 1 a channel."""
-    mean = torch.tensor(info.mean, device=images.device).view(1, -1, 1, 1)
-    std = torch.tensor(info.std, device=images.device).view(1, -1, 1, 1)
-    return (images.float() - 255.0 * mean) / (255.0 * std)
+    mean, std = _of_pixels(info.mean, images.device), _of_pixels(info.std, images.device)
+    return images.float().sub_(mean).div_(std)
+
+
+@cache
+def _of_pixels(channels: tuple[float, ...], device: torch.device) -> Tensor:
+    """A number a channel, for pixels from 0 to 255; to be read only."""
+    return 255.0 * torch.tensor(channels, device=device).view(1, -1, 1, 1)
 
 
 def augment(images: Tensor, info: DatasetInfo, generator: torch.Generator) -> Tensor:
@@ -52,10 +58,10 @@ def training_batch(
     split: Split, info: DatasetInfo, rows: Tensor, generator: torch.Generator, *, augmented: bool
 ) -> tuple[Tensor, Tensor]:
     """Normalised images (B, C, H, W) and labels (B,) of those rows; augmentation is drawn from `generator`."""
-    images = split.images[rows]
+    images = split.images.index_select(0, rows)
     if augmented:
         images = augment(images, info, generator)
-    return normalise(images, info), split.labels[rows]
+    return normalise(images, info), split.labels.index_select(0, rows)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

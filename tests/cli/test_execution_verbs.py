@@ -30,7 +30,7 @@ FLOOR = [*QUICK, "--sparsities", "0.9"]  # three jobs
 @pytest.fixture
 def ran(end):
     """The same as `end`, after three quick jobs."""
-    code, _, err = end("run", *FLOOR)
+    code, _, err = end("run", *FLOOR, "--no-report")
     assert code == 0, err
     return end
 
@@ -149,7 +149,7 @@ def test_a_filter_that_nothing_fits_is_refused(refused):
 
 
 def test_a_filtered_run_runs_nothing_else(end, cwd):
-    assert end("run", *FLOOR, "--filter", "*seed1*")[0] == 0
+    assert end("run", *FLOOR, "--filter", "*seed1*", "--no-report")[0] == 0
     assert [record.job.seed for record in records.read(cwd / "results" / "tiny").records.values()] == [1]
 
 
@@ -272,7 +272,7 @@ def test_one_job_of_a_selection_is_run_here_and_shows_its_log(end, cwd):
 
 
 def test_one_job_is_found_without_a_selection_once_a_run_has_asked_for_it(end, cwd):
-    assert end("run", *FLOOR)[0] == 0
+    assert end("run", *FLOOR, "--no-report")[0] == 0
     place = places(cwd)[1]
     before = records.read_one(place)
     (place / records.RECORD).unlink()

@@ -13,7 +13,7 @@ OPTIONS = ["--archs", "lenet300", "--datasets", "digits", "--seeds", "0", "--spa
 @pytest.fixture
 def ran(end, cwd):
     """The results of two methods and dense, and the command line."""
-    code, out, err = end("run", "--methods", "edgepopup,dense", "--no-references", *OPTIONS)
+    code, out, err = end("run", "--methods", "edgepopup,dense", "--no-references", "--no-report", *OPTIONS)
     assert code == 0, out + err
     return end
 

@@ -114,7 +114,7 @@ def test_with_no_write_the_file_stays(end, mine):
 def test_what_is_set_by_hand_beats_what_was_tuned(end, cwd, mine):
     mine.write_text(BENCHMARK.replace("gates = {}", TUNED))
     options = ["--benchmark", "mine.toml", "--methods", "gates", "--no-references", "--sparsities", "0.5"]
-    code, out, err = end("run", *options, "--seeds", "0", "--set", "gates.lr=0.05")
+    code, out, err = end("run", *options, "--seeds", "0", "--set", "gates.lr=0.05", "--no-report")
     assert code == 0, out + err
     (record,) = records.read(cwd / "results" / "mine").records.values()
     assert (record.settings["lr"], record.settings["sigma_end"]) == (0.05, 0.1)

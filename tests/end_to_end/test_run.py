@@ -70,7 +70,7 @@ def outcomes(folder):
 
 @pytest.fixture
 def undisturbed(benchmark_file, tmp_path):
-    code, output = finish(start(benchmark_file, tmp_path / "undisturbed"))
+    code, output = finish(start(benchmark_file, tmp_path / "undisturbed", "--no-report"))
     assert code == 0, output
     result = outcomes(tmp_path / "undisturbed")
     assert len(result) == JOBS
@@ -96,7 +96,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_records(benchmark
     folder = tmp_path / "killed"
     kills = 0
     for attempt in range(40):
-        process = start(benchmark_file, folder)
+        process = start(benchmark_file, folder, "--no-report")
         try:
             process.wait(timeout=rng.uniform(3.0, 3.5 + attempt))
         except subprocess.TimeoutExpired:
@@ -105,7 +105,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_records(benchmark
             kills += 1
             continue
         break
-    code, output = finish(process if process.returncode == 0 else start(benchmark_file, folder))
+    code, output = finish(process if process.returncode == 0 else start(benchmark_file, folder, "--no-report"))
     assert code == 0, output
     assert kills >= 2
     assert outcomes(folder) == undisturbed

@@ -39,7 +39,7 @@ class Sweep:
 
     def start(self, *more, prefix=()):
         """Begin a run on the cluster."""
-        command = self.command("run", *self.options, "--executor", "slurm", "--threads", "1", *more)
+        command = self.command("run", *self.options, "--executor", "slurm", "--threads", "1", "--no-report", *more)
         return subprocess.Popen(
             [*prefix, *command],
             cwd=self.room,

@@ -45,7 +45,7 @@ def undisturbed(tmp_path_factory):
         if options not in known:
             room = tmp_path_factory.mktemp("undisturbed")
             one = Sweep(room, *options)
-            code, output = one.call("run", *options, "--threads", "1")
+            code, output = one.call("run", *options, "--threads", "1", "--no-report")
             assert code == 0, output
             known[options] = one.records()
         return known[options]
