@@ -26,6 +26,7 @@ from slt_bench.method import Method
 from slt_bench.method_state import load_method_state, method_state
 from slt_bench.streams import derive_seed
 
+STEP_PARTS = ("gates", "forward", "backward", "update")
 OnStep = Callable[[float], None]
 log = logging.getLogger("slt_bench.job")
 
@@ -241,14 +242,9 @@ class _Loop:
         for group, rate in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
             group["lr"] = rate * learning_rate_factor(self.budget.schedule, self.fraction)
         self.method.on_progress(self.fraction)
-        with _precision(self.budget, self.network.device):
-            logits = self.network(images, self.method.effective())
-        loss = functional.cross_entropy(logits.float(), labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss + self.method.penalty()).backward()
-        self.optimizer.step()
-        self.loss += loss.detach() * len(labels)
-        self.right += (logits.detach().argmax(1) == labels).sum()
+        loss, logits = take_step(self.method, self.network, self.optimizer, images, labels, self.budget.precision)
+        self.loss += loss * len(labels)
+        self.right += (logits.argmax(1) == labels).sum()
         self.images += len(labels)
         self.result.steps += 1
 
@@ -276,6 +272,40 @@ class _Loop:
         self.start = now
 
 
+def take_step(
+    method: Method,
+    network: Callable[[Tensor, Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    precision: str = "float32",
+    lap: Callable[[str], None] = lambda _: None,
+) -> tuple[Tensor, Tensor]:
+    """One gradient step of a method; the loss, a scalar, and the logits (B, classes), of before it.
+
+    Args:
+        method: In training mode.
+        network: Its frozen network, as a function of images and effective weights.
+        optimizer: Of the method.
+        images: (B, *shape), normalised.
+        labels: (B,).
+        precision: "float32", or "bf16" for what autocast takes there.
+        lap: Told the name of each part of the step when it has ended: those of `STEP_PARTS`.
+    """
+    with _precision(precision, images.device):
+        effective = method.effective()
+        lap("gates")
+        logits = network(images, effective)
+    loss = functional.cross_entropy(logits.float(), labels)
+    lap("forward")
+    optimizer.zero_grad(set_to_none=True)
+    (loss + method.penalty()).backward()
+    lap("backward")
+    optimizer.step()
+    lap("update")
+    return loss.detach(), logits.detach()
+
+
 @torch.no_grad()
 def validate(method: Method, network: FrozenNetwork, data: Dataset) -> dict[str, float]:
     """The relaxed network on the validation split, the counted sparsity, and the share of fractional gates."""
@@ -295,5 +325,5 @@ def learning_rate_factor(schedule: str, fraction: float) -> float:
     return 1.0 if schedule == "constant" else 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
-def _precision(budget: Budget, device: torch.device) -> AbstractContextManager[Any]:
-    return torch.autocast(device.type, torch.bfloat16) if budget.precision == "bf16" else nullcontext()
+def _precision(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -4,7 +4,22 @@ import sys
 
 import typer
 
-from slt_bench.cli import cancel, check, compare, data, merge, new_method, plan, report, run, show, status, ticket, tune
+from slt_bench.cli import (
+    cancel,
+    check,
+    compare,
+    data,
+    merge,
+    new_method,
+    plan,
+    profile,
+    report,
+    run,
+    show,
+    status,
+    ticket,
+    tune,
+)
 from slt_bench.cli import list as list_
 from slt_bench.errors import UserError
 
@@ -27,6 +42,7 @@ for verb, function in (
     ("merge", merge.merge),
     ("tune", tune.tune),
     ("check", check.check),
+    ("profile", profile.profile),
     ("new-method", new_method.new_method),
 ):
     app.command(verb)(function)

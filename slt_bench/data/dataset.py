@@ -37,6 +37,12 @@ class Split:
         return Split(self.images[:count], self.labels[:count])
 
 
+def noise_split(info: DatasetInfo, count: int, device: torch.device) -> Split:
+    """Images of noise, shaped as the data set's, with random labels: to measure time, where no data are needed."""
+    images = torch.randint(256, (count, *info.shape), dtype=torch.uint8, device=device)
+    return Split(images, torch.randint(info.classes, (count,), device=device))
+
+
 class SealedError(Exception):
     """Something asked for the test split while a method learns."""
 

@@ -8,7 +8,7 @@ from slt_bench import plugins, random_state
 from slt_bench.benchmark import Job, resolve_settings
 from slt_bench.cost import Cost
 from slt_bench.data import find
-from slt_bench.data.dataset import VALIDATION_SHARE, Dataset, Split
+from slt_bench.data.dataset import VALIDATION_SHARE, Dataset, noise_split
 from slt_bench.data.pipeline import steps_per_epoch
 from slt_bench.evaluate import CHECKS, STATISTICS_IMAGES, accuracy
 from slt_bench.execution.machine import peak_memory_mb, reset_peak_memory
@@ -68,7 +68,5 @@ def _seconds_a_step(job: Job, method: object, network: FrozenNetwork, device: to
 
 
 def _noise(job: Job, count: int, device: torch.device) -> Dataset:
-    info = find(job.dataset)
-    images = torch.randint(256, (count, *info.shape), dtype=torch.uint8, device=device)
-    split = Split(images, torch.randint(info.classes, (count,), device=device))
-    return Dataset(info, split, split.first(IMAGES), lambda: split.first(1))
+    split = noise_split(find(job.dataset), count, device)
+    return Dataset(find(job.dataset), split, split.first(IMAGES), lambda: split.first(1))

@@ -1,0 +1,104 @@
+"""`profile`: what a step of each method costs beside a step of dense training."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from slt_bench.cli.options import Plugins, use_plugins
+
+if TYPE_CHECKING:
+    from slt_bench.profiling.profile import Row
+
+
+def profile(
+    methods: Annotated[str, typer.Option(help="Comma list or globs.")] = "gates,edgepopup",
+    archs: Annotated[str, typer.Option(help="Comma list or globs.")] = "lenet300",
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    precision: Annotated[Literal["float32", "bf16"], typer.Option(help="bf16: what autocast takes there.")] = "float32",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Put the networks, dense ones too, through torch.compile.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads [default: all].", min=1)] = None,
+    seconds: Annotated[float, typer.Option(help="How long steps are timed, an architecture.", min=0)] = 10.0,
+    memory: Annotated[bool, typer.Option(help="Measure peak memory too; on a CPU in a process a row.")] = True,
+    json: Annotated[Path | None, typer.Option(help="Write the rows into this file too.")] = None,
+    plugins: Plugins = None,
+) -> None:
+    """Time training steps of methods and of dense training, one after the other, again and again, on images of noise.
+
+    Ratios are to the dense step with the same optimiser in the same round, so that a busy machine slows down both.
+
+    **Examples**
+
+    `slt_bench profile --methods gates,edgepopup --archs lenet300,conv6,resnet18`
+
+    `slt_bench profile --archs wrn28_10 --precision bf16 --batch-size 256 --json wrn.json`
+    """
+    import torch
+
+    from slt_bench import archs as known
+    from slt_bench.execution.machine import keep_freed_memory
+    from slt_bench.execution.worker import pick_device
+    from slt_bench.plugins import load
+    from slt_bench.profiling.profile import profile as rows_of
+    from slt_bench.profiling.subject import Wish
+    from slt_bench.selection import choose
+
+    use_plugins(plugins)
+    registry = load()
+    names = choose("method", methods, registry.methods, lambda name: bool(registry.find(name)))
+    wanted = choose("architecture", archs, known.ARCHS, lambda name: bool(known.find(name)))
+    if threads:
+        torch.set_num_threads(threads)
+    keep_freed_memory()
+    wish = Wish(batch_size, precision, compiled, pick_device(device))
+    rows: list[Row] = []
+    for row in rows_of(names, wanted, wish, seconds, memory=memory, tell=lambda text: typer.echo(text, err=True)):
+        rows.append(row)
+        _keep(rows, json)
+    _show(rows)
+
+
+def _keep(rows: "list[Row]", file: Path | None) -> None:
+    import json
+
+    from slt_bench.files import write_text
+
+    if file:
+        write_text(file, json.dumps([row.plain() for row in rows], indent=1) + "\n")
+
+
+def _show(rows: "list[Row]") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from slt_bench.profiling.subject import PARTS
+
+    numbers = ("ms a step", "of dense", "CPU ms", "images/s", "MiB", "of dense", *(f"{part} ms" for part in PARTS))
+    table = Table("arch", "method", "optimiser", *numbers, "roofline ms", box=box.SIMPLE_HEAD)
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(
+            row.arch,
+            row.method,
+            row.optimizer,
+            f"{row.ms:.3g} ({row.ms_low:.3g} to {row.ms_high:.3g})",
+            f"{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})",
+            f"{row.cpu_ms:.3g}",
+            f"{row.images_per_second:,.0f}",
+            "" if row.memory_mb is None else f"{row.memory_mb:,.0f}",
+            "" if row.memory_ratio is None else f"{row.memory_ratio:.2f}",
+            *(f"{row.parts[part]:.3g}" for part in PARTS),
+            f"{row.roofline_ms:.3g}",
+        )
+    Console(width=max(Console().width, 200)).print(table)
+    first = rows[0]
+    typer.echo(
+        f"Medians (quartiles) of {min(row.rounds for row in rows)} rounds or more, one step of each in a round; "
+        f"{first.device}, {first.threads} threads, batches of {first.batch_size}, {first.precision}"
+        f"{', compiled' if first.compiled else ''}."
+    )

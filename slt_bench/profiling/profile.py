@@ -1,0 +1,148 @@
+"""A profile: for every method and architecture, a row of what a step costs."""
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from slt_bench import plugins
+from slt_bench.errors import UserError
+from slt_bench.method import OptimizerSettings
+from slt_bench.profiling.memory import peak_memory
+from slt_bench.profiling.roofline import Peak, count, measure_peak
+from slt_bench.profiling.subject import PARTS, Subject, Wish
+from slt_bench.profiling.timing import Times, time_steps
+
+DENSE = "dense"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step of a method beside one of dense training with the same optimiser.
+
+    Attributes:
+        method, arch, optimizer: What is measured.
+        batch_size, precision, compiled, device, threads: How.
+        ms: Milliseconds a step, the median over the rounds; `ms_low` and `ms_high` are the quartiles.
+        cpu_ms: Milliseconds of all threads of the process.
+        ratio: To the dense step of the same round, the median; with quartiles.
+        images_per_second: At the median.
+        memory_mb: Peak, as records have it; `memory_ratio` is that to dense. None where it was not measured.
+        parts: Milliseconds in data, gates, forward, backward and update, medians.
+        gigaflop, gigabyte: Counted, a step.
+        roofline_ms: The time that the machine's measured peak would allow.
+    """
+
+    method: str
+    arch: str
+    optimizer: str
+    batch_size: int
+    precision: str
+    compiled: bool
+    device: str
+    threads: int
+    rounds: int
+    ms: float
+    ms_low: float
+    ms_high: float
+    cpu_ms: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    images_per_second: float
+    memory_mb: float | None
+    memory_ratio: float | None
+    parts: dict[str, float]
+    gigaflop: float
+    gigabyte: float
+    roofline_ms: float
+
+    def plain(self) -> dict[str, object]:
+        """The row as JSON takes it."""
+        return asdict(self)
+
+
+def profile(
+    methods: Sequence[str],
+    archs: Sequence[str],
+    wish: Wish,
+    seconds: float = 10.0,
+    *,
+    memory: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Row]:
+    """Rows, an architecture after the other; those of dense training first.
+
+    Args:
+        methods: Names of methods that take gradient steps; dense training is added.
+        archs: Architectures.
+        wish: How steps are taken.
+        seconds: Of timing, an architecture.
+        memory: Whether peak memory is measured, which takes a process a row on a CPU.
+        tell: Told what is being done.
+
+    Raises:
+        UserError: A method takes no gradient steps, or a name is unknown.
+    """
+    for name in methods:
+        if not issubclass(plugins.load().find(name).settings_class, OptimizerSettings):
+            raise UserError(f"{name} takes no gradient steps: there is nothing to profile.")
+    tell("the machine's peak")
+    peak = measure_peak(torch.device(wish.device), wish.precision)
+    for arch in archs:
+        tell(f"{arch}: timing")
+        subjects = _subjects([name for name in methods if name != DENSE], arch, wish)
+        times = time_steps(subjects, seconds)
+        twins = {one.twin: taken for one, taken in zip(subjects, times, strict=True) if one.name == DENSE}
+        held: dict[tuple[str, str], float | None] = {}
+        for subject in subjects:
+            tell(f"{arch}: memory of {subject.name}")
+            optimizer = subject.twin if subject.name == DENSE else ""
+            held[subject.name, subject.twin] = peak_memory(subject.name, arch, wish, optimizer) if memory else None
+        for subject, taken in zip(subjects, times, strict=True):
+            mine, dense = held[subject.name, subject.twin], held[DENSE, subject.twin]
+            yield _row(subject, taken, twins[subject.twin], peak, mine, mine / dense if mine and dense else None)
+        del subjects, subject
+        gc.collect()
+
+
+def _subjects(methods: Sequence[str], arch: str, wish: Wish) -> list[Subject]:
+    """The methods, after dense training with each optimiser that one of them has."""
+    found = [Subject.build(name, arch, wish) for name in methods]
+    kinds = sorted({one.twin for one in found} or {"adam"})
+    return [*(Subject.build(DENSE, arch, wish, kind) for kind in kinds), *found]
+
+
+def _row(
+    subject: Subject, times: Times, dense: Times, peak: Peak, memory: float | None, memory_ratio: float | None
+) -> Row:
+    low, middle, high = 1e3 * np.percentile(times.wall, (25, 50, 75))
+    ratio, ratio_low, ratio_high = times.ratio(dense)
+    work = count(subject)
+    return Row(
+        method=subject.name,
+        arch=subject.arch,
+        optimizer=subject.twin,
+        batch_size=subject.wish.batch_size,
+        precision=subject.wish.precision,
+        compiled=subject.wish.compiled,
+        device=subject.network.device.type,
+        threads=torch.get_num_threads(),
+        rounds=len(times.wall),
+        ms=float(middle),
+        ms_low=float(low),
+        ms_high=float(high),
+        cpu_ms=1e3 * float(np.median(times.cpu)),
+        ratio=ratio,
+        ratio_low=ratio_low,
+        ratio_high=ratio_high,
+        images_per_second=1e3 * subject.wish.batch_size / float(middle),
+        memory_mb=memory,
+        memory_ratio=memory_ratio,
+        parts={part: 1e3 * float(np.median(times.parts[:, place])) for place, part in enumerate(PARTS)},
+        gigaflop=work.operations / 1e9,
+        gigabyte=work.bytes / 1e9,
+        roofline_ms=1e3 * peak.seconds(work),
+    )

@@ -1,0 +1,29 @@
+"""`profile`, as typed."""
+
+import json
+
+import pytest
+
+
+def test_as_typed(end, cwd):
+    options = ["--archs", "lenet*", "--batch-size", "16", "--seconds", "0.1", "--threads", "1"]
+    code, out, err = end("profile", *options, "--no-memory", "--json", "rows.json")
+    assert code == 0, err
+    assert "lenet300" in out
+    assert "gates" in out
+    assert "cpu, 1 threads, batches of 16, float32" in out
+    rows = json.loads((cwd / "rows.json").read_text(encoding="utf-8"))
+    assert {row["method"] for row in rows} == {"dense", "gates", "edgepopup"}
+    assert all({"ms", "ratio", "memory_ratio", "parts", "roofline_ms"} <= row.keys() for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--methods", "snip"], "snip takes no gradient steps"),
+        (["--methods", "gaets"], "Did you mean gates"),
+        (["--archs", "lenet30"], "Did you mean lenet300"),
+    ],
+)
+def test_what_is_mistyped_is_told(refused, options, told):
+    assert told in refused("profile", *options)

@@ -1,0 +1,107 @@
+"""Profiles: what is counted is right to the last operation, what is timed adds up."""
+
+import numpy as np
+import pytest
+import torch
+
+from slt_bench.errors import UserError
+from slt_bench.profiling.memory import peak_memory
+from slt_bench.profiling.profile import profile
+from slt_bench.profiling.roofline import Peak, Work, count, measure_peak
+from slt_bench.profiling.subject import PARTS, Subject, Wish
+from slt_bench.profiling.timing import Times, time_steps
+
+N, SECOND_AND_THIRD = (
+    266_200,
+    31_000,
+)  # weights of LeNet-300-100, and of the layers whose inputs have gradients
+
+
+@pytest.mark.parametrize("batch", [16, 128])
+@pytest.mark.parametrize("method", ["dense", "gates", "edgepopup"])
+def test_operations_are_those_of_the_matrix_products(method, batch):
+    work = count(Subject.build(method, "lenet300", Wish(batch)))
+    assert work.operations == 2 * batch * (2 * N + SECOND_AND_THIRD)
+
+
+def test_bytes_grow_with_the_passes_over_the_vector():
+    dense, gates = (count(Subject.build(name, "lenet300", Wish(16))).bytes for name in ("dense", "gates"))
+    weights = 4 * N
+    assert dense > 9 * weights  # two products read and one writes them; the optimiser reads four and writes three
+    assert 8 * weights < gates - dense < 30 * weights
+
+
+def test_the_roofline_is_what_takes_longer():
+    peak = Peak(operations=100.0, bytes=10.0)
+    assert peak.seconds(Work(1000, 10)) == 10
+    assert peak.seconds(Work(1000, 1000)) == 100
+
+
+def test_the_machine_has_a_peak():
+    peak = measure_peak(torch.device("cpu"), "float32", seconds=0.1)
+    assert 1e8 < peak.operations < 1e14
+    assert 1e8 < peak.bytes < 1e13
+
+
+def test_a_round_times_every_subject_and_the_parts_add_up():
+    subjects = [Subject.build(name, "lenet300", Wish(32)) for name in ("dense", "gates")]
+    found = time_steps(subjects, seconds=0.2)
+    assert len(found) == 2
+    assert len(found[0].wall) == len(found[1].wall) >= 5
+    for times in found:
+        assert times.parts.shape == (len(times.wall), len(PARTS))
+        assert (times.parts > 0).all()
+        assert np.allclose(times.parts.sum(1), times.wall)
+        assert (times.cpu > 0).all()
+
+
+def test_a_ratio_is_of_the_same_round():
+    busy = np.array([1.0, 10.0, 1.0, 100.0, 1.0])
+    one, other = (Times(factor * busy, busy, busy) for factor in (3.0, 2.0))
+    assert one.ratio(other) == (1.5, 1.5, 1.5)
+
+
+def test_steps_are_those_of_a_search():
+    subject = Subject.build("edgepopup", "lenet300", Wish(64))
+    before = subject.method.scores.detach().clone()
+    laps = []
+    subject.step(0.0, laps.append)
+    assert laps == list(PARTS)
+    assert not torch.equal(before, subject.method.scores)
+    assert float(subject.method.mask().double().mean()) == pytest.approx(0.1, abs=1e-3)
+
+
+def test_rows_hold_dense_training_with_every_optimiser():
+    rows = list(profile(["gates", "edgepopup"], ["lenet300"], Wish(16), seconds=0.1, memory=False))
+    assert [(row.method, row.optimizer) for row in rows] == [
+        ("dense", "adam"), ("dense", "sgd"), ("gates", "adam"), ("edgepopup", "sgd"),
+    ]  # fmt: skip
+    assert [row.ratio for row in rows[:2]] == [1.0, 1.0]
+    assert all(row.ms_low <= row.ms <= row.ms_high for row in rows)
+    assert all(row.images_per_second == pytest.approx(16_000 / row.ms) for row in rows)
+    assert all(row.roofline_ms < row.ms for row in rows)
+    assert all(row.memory_mb is None for row in rows)
+
+
+def test_what_learns_nothing_is_refused_before_anything_is_measured():
+    told = []
+    with pytest.raises(UserError, match="random_mask takes no gradient steps"):
+        next(profile(["gates", "random_mask"], ["lenet300"], Wish(), tell=told.append))
+    assert told == []
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_search_is_near_that_of_dense_training():
+    wish = Wish(64)
+    dense, gates = (peak_memory(name, "resnet18", wish) for name in ("dense", "gates"))
+    assert 4 * 6 * 11 < dense < 4_000  # weights, gradient, two moments and the step's own, of 11 million each
+    assert gates / dense < 1.3
+
+
+@pytest.mark.gpu
+def test_on_cuda():
+    (dense, gates) = profile(["gates"], ["resnet20"], Wish(64, "bf16", device="cuda"), seconds=1.0)
+    assert gates.device == "cuda"
+    assert 0.5 < gates.ratio < 5
+    assert dense.memory_mb > 1
+    assert sum(gates.parts.values()) == pytest.approx(gates.ms, rel=0.3)
