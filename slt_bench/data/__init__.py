@@ -3,10 +3,12 @@
     data = load("cifar10", root, device="cuda")
     data.train.images        # (45000, 3, 32, 32) uint8, on the device
 
+`folder:PATH` stands for class folders of the user's own; their images stay on disk.
 A tenth of the training images is held out for validation, chosen by the data set's name alone, never by a seed.
 """
 
 from slt_bench.data.catalogue import DATASETS, DatasetInfo, find
+from slt_bench.data.folder import is_folder
 from slt_bench.data.root import default_root
 
-__all__ = ["DATASETS", "DatasetInfo", "default_root", "find"]
+__all__ = ["DATASETS", "DatasetInfo", "default_root", "find", "is_folder"]

@@ -105,11 +105,15 @@ DATASETS = {
 
 
 def find(name: str) -> DatasetInfo:
-    """The data set of that name.
+    """The data set of that name, or of the class folders that `folder:PATH` names.
 
     Raises:
         UserError: There is none.
     """
+    if name.startswith("folder:"):
+        from slt_bench.data.folder import look  # noqa: PLC0415 - it imports this module
+
+        return look(name).info
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
     return DATASETS[name]

@@ -1,7 +1,9 @@
 """A data set in memory: uint8 tensors on the device, split once."""
 
 import contextlib
+import logging
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -13,28 +15,42 @@ import torch
 from torch import Tensor
 
 from slt_bench import streams
-from slt_bench.data import formats
+from slt_bench.data import folder, formats
 from slt_bench.data.catalogue import DatasetInfo, find
 from slt_bench.data.root import Place, locate
 
 Arrays = tuple[formats.Images, formats.Labels]
 Part = Literal["train", "test"]
 VALIDATION_SHARE = 0.1
+log = logging.getLogger("slt_bench.data")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, C, H, W) uint8 and their labels (n,) int64, on the device."""
+    """Images (n, C, H, W) uint8 and their labels (n,) int64, on the device.
+
+    Attributes:
+        images: Where they are streamed, a map of a file, on no device.
+        streamed: Whether images are read from disk, batch by batch.
+    """
 
     images: Tensor
     labels: Tensor
+    streamed: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The images and labels of those rows; streamed images in pinned memory, where the device is a GPU."""
+        images = self.images.index_select(0, rows.to(self.images.device))
+        if self.streamed and self.labels.is_cuda:
+            images = images.pin_memory()
+        return images, self.labels.index_select(0, rows.to(self.labels.device))
+
     def first(self, count: int) -> "Split":
         """The first `count` images."""
-        return Split(self.images[:count], self.labels[:count])
+        return replace(self, images=self.images[:count], labels=self.labels[:count])
 
 
 def noise_split(info: DatasetInfo, count: int, device: torch.device) -> Split:
@@ -89,7 +105,7 @@ class Dataset:
         """
         order = streams.permutation(len(self.train), "slt_bench label shuffle 1", self.info.name, seed)
         labels = self.train.labels[torch.from_numpy(order).to(self.train.labels.device)]
-        return replace(self, train=Split(self.train.images, labels))
+        return replace(self, train=replace(self.train, labels=labels))
 
 
 @dataclass(frozen=True)
@@ -128,7 +144,7 @@ def load(name: str, root: Path, device: str = "cpu") -> Dataset:
     """A data set from disk (`digits`: from scikit-learn), checked and split.
 
     Args:
-        name: As in `slt_bench.data.DATASETS`.
+        name: As in `slt_bench.data.DATASETS`, or `folder:PATH`, whose images stay on disk.
         root: The data root.
         device: Where its tensors are to lie.
 
@@ -136,6 +152,8 @@ def load(name: str, root: Path, device: str = "cpu") -> Dataset:
         UserError: The name is unknown, or the data is missing, truncated or altered.
     """
     info = find(name)
+    if folder.is_folder(name):
+        return _of_folder(info, root, device)
     train = _arrays(info, root, "train")
     _arrays(info, root, "test")  # so that damage is told before a search, not after it
     order = streams.permutation(len(train[1]), "slt_bench validation split 1", name)
@@ -146,6 +164,22 @@ def load(name: str, root: Path, device: str = "cpu") -> Dataset:
         _split(train, np.sort(order[:held_out]), device),
         lambda: _test(info, root, device),
     )
+
+
+def _of_folder(info: DatasetInfo, root: Path, device: str) -> Dataset:
+    """Class folders: the last tenth of the training images, which lie in a random order, is held out."""
+    train = _streamed(info, root, "train", device)
+    held_out = round(VALIDATION_SHARE * len(train))
+    kept = len(train) - held_out
+    validation = replace(train, images=train.images[kept:], labels=train.labels[kept:])
+    return Dataset(info, train.first(kept), validation, lambda: _streamed(info, root, "test", device))
+
+
+def _streamed(info: DatasetInfo, root: Path, part: Part, device: str) -> Split:
+    images, labels = folder.pixels(info.name, root, part, log.info)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # and nobody writes to it
+        return Split(torch.from_numpy(images), torch.from_numpy(labels).to(device), streamed=True)
 
 
 def _test(info: DatasetInfo, root: Path, device: str) -> Split:

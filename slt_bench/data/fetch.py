@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from slt_bench.data.catalogue import CIFAR10_BINARY_FOLDER, CIFAR10_BINARY_MD5, DatasetInfo
+from slt_bench.data.folder import is_folder, pixels
 from slt_bench.data.root import is_present, md5_of, verify
 from slt_bench.errors import UserError
 from slt_bench.files import published
@@ -45,6 +46,10 @@ def fetch(info: DatasetInfo, root: Path, tell: Tell, source: Source = "auto") ->
     Raises:
         UserError: It cannot be had from there; the message says why each source failed.
     """
+    if is_folder(info.name):
+        pixels(info.name, root, "train", tell)
+        tell(f"{info.name}: {info.train:,} images to learn from and {info.test:,} to test, decoded")
+        return
     if is_present(info, root):
         tell(f"{info.name}: there already; {verify(info, root)}")
         return

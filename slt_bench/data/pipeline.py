@@ -1,6 +1,9 @@
 """From uint8 images to batches: order, augmentation and normalisation on the device, a whole batch at a time."""
 
-from collections.abc import Iterator
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import torch
@@ -9,6 +12,9 @@ from torch.nn import functional
 
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Split
+
+AHEAD = 3  # batches that are read before they are needed
+LARGEST_BATCH = 100 * 3 * 224 * 224  # pixels that are looked at together
 
 
 def normalise(images: Tensor, info: DatasetInfo) -> Tensor:
@@ -54,14 +60,27 @@ def epoch_order(split: Split, batch_size: int, generator: torch.Generator) -> tu
     return batches
 
 
+def taken(split: Split, order: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The images (uint8) and labels of one batch of rows after the other; streamed ones are read ahead by a thread."""
+    if not split.streamed:
+        yield from map(split.take, order)
+        return
+    with ThreadPoolExecutor(1) as reader:
+        waiting = [rows.cpu() for rows in order]
+        ahead = deque(reader.submit(split.take, rows) for rows in waiting[:AHEAD])
+        for place in range(len(waiting)):
+            images, labels = ahead.popleft().result()
+            ahead.extend(reader.submit(split.take, rows) for rows in waiting[place + AHEAD : place + AHEAD + 1])
+            yield images.to(labels.device, non_blocking=True), labels
+
+
 def training_batch(
-    split: Split, info: DatasetInfo, rows: Tensor, generator: torch.Generator, *, augmented: bool
+    images: Tensor, labels: Tensor, info: DatasetInfo, generator: torch.Generator, *, augmented: bool
 ) -> tuple[Tensor, Tensor]:
-    """Normalised images (B, C, H, W) and labels (B,) of those rows; augmentation is drawn from `generator`."""
-    images = split.images.index_select(0, rows)
+    """Normalised images (B, C, H, W), and the labels (B,), of taken ones; augmentation is drawn from `generator`."""
     if augmented:
         images = augment(images, info, generator)
-    return normalise(images, info), split.labels.index_select(0, rows)
+    return normalise(images, info), labels
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -70,6 +89,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def plain_batches(split: Split, info: DatasetInfo, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image in its order, normalised, with its label."""
-    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
-        yield normalise(images, info), labels
+    """Every image in its order, normalised, with its label; of large images fewer at a time."""
+    size = max(1, min(batch_size, LARGEST_BATCH // math.prod(info.shape)))
+    for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
+        yield normalise(images.to(labels.device), info), labels

@@ -6,7 +6,7 @@ from math import ceil
 
 from slt_bench.benchmark import Job
 from slt_bench.cost import Costs
-from slt_bench.data import find
+from slt_bench.data import find, is_folder
 from slt_bench.execution.layout import Needs
 from slt_bench.frozen import footprint
 
@@ -49,6 +49,8 @@ def memory_gb(job: Job) -> float:
 
 def _data_gb(job: Job) -> float:
     info = find(job.dataset)
+    if is_folder(job.dataset):
+        return 0.0  # stays on disk
     size: int = info.shape[0] * info.shape[1] * info.shape[2]
     return info.images * size / 2**30
 

@@ -88,7 +88,7 @@ class Subject:
     def step(self, fraction: float, lap: Callable[[str], None] = lambda _: None) -> None:
         """One step, data included, as the search takes it; `lap` is told the parts of `PARTS`."""
         rows = torch.randint(len(self.split), (self.wish.batch_size,), device=self.network.device)
-        images, labels = training_batch(self.split, self.info, rows, self.generator, augmented=True)
+        images, labels = training_batch(*self.split.take(rows), self.info, self.generator, augmented=True)
         lap("data")
         self.method.on_progress(fraction)
         take_step(self.method, self.forward, self.optimizer, images, labels, self.wish.precision, lap)
