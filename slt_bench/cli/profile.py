@@ -11,11 +11,17 @@ if TYPE_CHECKING:
     from slt_bench.profiling.profile import Row
 
 
+USUAL = ("gates,edgepopup", "lenet300")
+
+
 def profile(
-    methods: Annotated[str, typer.Option(help="Comma list or globs.")] = "gates,edgepopup",
-    archs: Annotated[str, typer.Option(help="Comma list or globs.")] = "lenet300",
-    batch_size: Annotated[int, typer.Option(min=1)] = 128,
-    precision: Annotated[Literal["float32", "bf16"], typer.Option(help="bf16: what autocast takes there.")] = "float32",
+    benchmark: Annotated[str, typer.Option(help="A benchmark whose options stand where none are given.")] = "",
+    methods: Annotated[str, typer.Option(help="Comma list or globs [default: gates,edgepopup].")] = "",
+    archs: Annotated[str, typer.Option(help="Comma list or globs [default: lenet300].")] = "",
+    batch_size: Annotated[int | None, typer.Option(help="[default: 128]", min=1)] = None,
+    precision: Annotated[
+        Literal["float32", "bf16"] | None, typer.Option(help="bf16: what autocast takes there [default: float32].")
+    ] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Put the networks, dense ones too, through torch.compile.")
     ] = False,
@@ -35,10 +41,14 @@ def profile(
     `slt_bench profile --methods gates,edgepopup --archs lenet300,conv6,resnet18`
 
     `slt_bench profile --archs wrn28_10 --precision bf16 --batch-size 256 --json wrn.json`
+
+    `slt_bench profile --benchmark speed`
     """
     import torch
 
     from slt_bench import archs as known
+    from slt_bench.benchmark import Budget
+    from slt_bench.benchmark import load as load_benchmark
     from slt_bench.execution.machine import keep_freed_memory
     from slt_bench.execution.worker import pick_device
     from slt_bench.plugins import load
@@ -48,12 +58,17 @@ def profile(
 
     use_plugins(plugins)
     registry = load()
-    names = choose("method", methods, registry.methods, lambda name: bool(registry.find(name)))
-    wanted = choose("architecture", archs, known.ARCHS, lambda name: bool(known.find(name)))
+    written = load_benchmark(benchmark) if benchmark else None
+    usual = Budget() if written is None else written.budget
+    if written:
+        methods = methods or ",".join(entry.method or label for label, entry in written.methods.items())
+        archs = archs or ",".join(written.archs)
+    names = choose("method", methods or USUAL[0], registry.methods, lambda name: bool(registry.find(name)))
+    wanted = choose("architecture", archs or USUAL[1], known.ARCHS, lambda name: bool(known.find(name)))
     if threads:
         torch.set_num_threads(threads)
     keep_freed_memory()
-    wish = Wish(batch_size, precision, compiled, pick_device(device))
+    wish = Wish(batch_size or usual.batch_size, precision or usual.precision, compiled, pick_device(device))
     rows: list[Row] = []
     for row in rows_of(names, wanted, wish, seconds, memory=memory, tell=lambda text: typer.echo(text, err=True)):
         rows.append(row)

@@ -17,6 +17,20 @@ def test_as_typed(end, cwd):
     assert all({"ms", "ratio", "memory_ratio", "parts", "roofline_ms"} <= row.keys() for row in rows)
 
 
+def test_a_benchmark_says_what_to_profile(end, cwd):
+    (cwd / "small.toml").write_text(
+        'archs = "lenet300"\nsparsities = [0.9]\n[budget]\nepochs = 1\nbatch_size = 8\n'
+        '[methods]\nfast = { method = "gates", settings = { lr = 0.1 } }\ndense = {}\n'
+    )
+    options = ["--benchmark", "small.toml", "--seconds", "0", "--threads", "1", "--no-memory"]
+    code, out, err = end("profile", *options)
+    assert code == 0, err
+    assert "batches of 8, float32" in out
+    assert "gates" in out
+    assert "edgepopup" not in out
+    assert "batches of 16" in end("profile", *options, "--batch-size", "16")[1]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
