@@ -1,5 +1,6 @@
 """A report's tables on the terminal, and where its page lies."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from slt_bench.report.build import Source, build
 from slt_bench.report.tables.claims import claims_table
 from slt_bench.report.tables.table import Table as Content
 
+METHOD_WIDTH = 14  # of a column, with its space
+
 
 def show_report(source: Source, out: Path) -> None:
     """Draw a report and print its tables, a row a sparsity, so that they fit."""
     drawn = build(source, out)
     console = Console()
     for title, content in drawn.tables.items():
-        console.print(_accuracies(title, content))
+        console.print(_accuracies(title, content, console.width))
     if drawn.verdicts:
         console.print(_claims(drawn.verdicts))
     if drawn.flagged:
@@ -29,7 +32,10 @@ def show_report(source: Source, out: Path) -> None:
     console.print(f"report: {drawn.page}", soft_wrap=True)
 
 
-def _accuracies(title: str, content: Content) -> Table:
+def _accuracies(title: str, content: Content, width: int) -> Table:
+    """A row a sparsity; or a row a method, where so many columns do not fit."""
+    if METHOD_WIDTH * len(content.rows) > width:
+        return _wide(title, content)
     shown = content.transposed("sparsity" + content.header[0].removeprefix("method (purity)"))
     table = Table(title=f"{escape(title)}: accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column(escape(shown.header[0].replace(", ", "\n")), no_wrap=True)
@@ -38,6 +44,26 @@ def _accuracies(title: str, content: Content) -> Table:
     for (sparsity, _), *cells in shown.cells():
         table.add_row(sparsity.replace("own sparsity", "own"), *(_cell(cell, bold=bold) for cell, bold in cells))
     return table
+
+
+def _wide(title: str, content: Content) -> Table:
+    """Means alone, which fit into lines."""
+    table = Table(
+        title=f"{escape(title)}: accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
+        caption="Means; their intervals are on the page, and where masks lie that are not as sparse as asked (*).",
+    )  # fmt: skip
+    table.add_column(escape(content.header[0].partition(",")[0]), overflow="fold")
+    for name in content.header[1:]:
+        table.add_column(escape(name.replace(" sparsity", "")), justify="right")
+    for (label, _), *cells in content.cells():
+        table.add_row(escape(label), *(_cell(_mean(cell), bold=bold) for cell, bold in cells))
+    return table
+
+
+def _mean(cell: str) -> str:
+    """A cell without its interval, and a * where it is not at the asked sparsity."""
+    short = re.sub(r" ± [\d.]+", "", cell)
+    return re.sub(r" at [\d.]+", "*", short)
 
 
 def _claims(verdicts: Sequence[Judged]) -> Table:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import by_label, position, short, sparsity_axis
+from slt_bench.report.figures.axes import add_legend, by_label, position, short, sparsity_axis
 from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, Looks, use_style
 
 ROOM = 0.02  # of an interval above the best mean that is shown
@@ -48,8 +48,7 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
     for axes in (upper, lower):
         axes.set_ylabel("")  # one label stands for both
     upper.set_title(title)
-    if upper.get_legend_handles_labels()[0]:
-        upper.legend(loc="lower left")
+    add_legend(upper, "lower left")
     figure.supylabel(f"{table['split'].iloc[0]} accuracy of the hard mask (%)", fontsize="medium")
     sparsity_axis(lower, sorted(learned["sparsity"].dropna().unique()))
     return figure

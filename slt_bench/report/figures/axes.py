@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,6 +21,7 @@ from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES, use_style
 PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")
 NEAREST_INCHES = 0.27  # two sparsities that are nearer on the axis share a tick
+MANY_ENTRIES, ENTRY_INCHES = 10, 0.165  # of a legend
 LONGEST = 36  # characters of a name that a figure shows
 
 
@@ -53,6 +54,21 @@ def lowest(axes: Sequence[Axes]) -> list[Axes]:
     for above in axes[:-wide]:
         above.tick_params(labelbottom=False)
     return list(axes[-wide:])
+
+
+def add_legend(axes: Axes, where: Literal["lower left", "lower right", "best"]) -> None:
+    """A legend within the axes; one of many entries beside them, for which the figure is made wider and higher."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    if len(labels) <= MANY_ENTRIES:
+        axes.legend(loc=where)
+        return
+    figure = axes.figure.get_figure(root=True)
+    assert figure is not None
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(max(TEXT_INCHES, width), max(height, ENTRY_INCHES * (len(labels) + 1)))
+    figure.legend(handles, labels, loc="outside right upper")
 
 
 def position(sparsity: "pd.Series[float] | Sequence[float]") -> np.ndarray:

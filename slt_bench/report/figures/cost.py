@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import by_label, panels, short
+from slt_bench.report.figures.axes import add_legend, by_label, panels, short
 from slt_bench.report.style import DENSE, Looks
 
 DENSE_MARKER = "*"
@@ -41,7 +41,7 @@ def accuracy_over_cost(table: pd.DataFrame, looks: Looks) -> Figure:
     time.set_xlabel("search (s)")
     memory.set_xlabel("peak memory (MB)")
     time.set_ylabel(f"{table['split'].iloc[0]} error (%)")
-    memory.legend(loc="lower left")
+    add_legend(memory, "lower left")
     return figure
 
 

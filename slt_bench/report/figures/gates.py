@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slt_bench.report.figures.axes import by_label, lowest, panels, position, short, sparsity_axis, spread
+from slt_bench.report.figures.axes import add_legend, by_label, lowest, panels, position, short, sparsity_axis, spread
 from slt_bench.report.style import Looks
 
 MANY = 4  # histograms in a panel
@@ -32,7 +32,7 @@ def binarisation(table: pd.DataFrame, looks: Looks) -> Figure:
     gap.set_title("binarisation gap")
     share.set_ylabel("fractional gates (%)")
     share.set_title("gates strictly between 0 and 1")
-    share.legend()
+    add_legend(share, "best")
     sparsities = [float(value) for value in table["asked_sparsity"].fillna(table["sparsity"].round(2)).unique()]
     for panel in (gap, share):
         sparsity_axis(panel, sparsities, "sparsity")
