@@ -128,19 +128,18 @@ def _prepare(method: Method, network: FrozenNetwork, data: Dataset, budget: Budg
     generator = torch.Generator(network.device)
     generator.manual_seed(derive_seed("data order of prepare", seed))
 
-    def batches() -> Iterator[Tensor]:
+    def epochs_of_batches() -> Iterator[tuple[Tensor, Tensor]]:
         while True:
-            yield from epoch_order(data.train, budget.batch_size, generator)
+            yield from taken(data.train, epoch_order(data.train, budget.batch_size, generator))
 
-    rows = batches()
+    batches = epochs_of_batches()
 
     batch: tuple[Tensor, Tensor] | None = None
 
     def loss(effective: Tensor, *, again: bool = False) -> Tensor:
         nonlocal batch
         if batch is None or not again:
-            taken_ones = next(taken(data.train, [next(rows)]))
-            batch = training_batch(*taken_ones, data.info, generator, augmented=budget.augment)
+            batch = training_batch(*next(batches), data.info, generator, augmented=budget.augment)
         images, labels = batch
         return functional.cross_entropy(network(images, effective).float(), labels)
 

@@ -7,8 +7,7 @@
 A tenth of the training images is held out for validation, chosen by the data set's name alone, never by a seed.
 """
 
-from slt_bench.data.catalogue import DATASETS, DatasetInfo, find
-from slt_bench.data.folder import is_folder
+from slt_bench.data.catalogue import DATASETS, DatasetInfo, find, is_folder
 from slt_bench.data.root import default_root
 
 __all__ = ["DATASETS", "DatasetInfo", "default_root", "find", "is_folder"]

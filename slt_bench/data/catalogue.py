@@ -104,13 +104,21 @@ DATASETS = {
 }  # fmt: skip
 
 
+FOLDER_PREFIX = "folder:"
+
+
+def is_folder(name: str) -> bool:
+    """Whether a data set's name stands for class folders."""
+    return name.startswith(FOLDER_PREFIX)
+
+
 def find(name: str) -> DatasetInfo:
     """The data set of that name, or of the class folders that `folder:PATH` names.
 
     Raises:
         UserError: There is none.
     """
-    if name.startswith("folder:"):
+    if is_folder(name):
         from slt_bench.data.folder import look  # noqa: PLC0415 - it imports this module
 
         return look(name).info

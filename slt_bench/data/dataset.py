@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,11 +15,11 @@ from torch import Tensor
 
 from slt_bench import streams
 from slt_bench.data import folder, formats
-from slt_bench.data.catalogue import DatasetInfo, find
+from slt_bench.data.catalogue import DatasetInfo, find, is_folder
+from slt_bench.data.folder import Part
 from slt_bench.data.root import Place, locate
 
 Arrays = tuple[formats.Images, formats.Labels]
-Part = Literal["train", "test"]
 VALIDATION_SHARE = 0.1
 log = logging.getLogger("slt_bench.data")
 
@@ -152,7 +151,7 @@ def load(name: str, root: Path, device: str = "cpu") -> Dataset:
         UserError: The name is unknown, or the data is missing, truncated or altered.
     """
     info = find(name)
-    if folder.is_folder(name):
+    if is_folder(name):
         return _of_folder(info, root, device)
     train = _arrays(info, root, "train")
     _arrays(info, root, "test")  # so that damage is told before a search, not after it

@@ -18,13 +18,12 @@ from typing import Literal
 
 import numpy as np
 
-from slt_bench.data.catalogue import CIFAR10_BINARY_FOLDER, CIFAR10_BINARY_MD5, DatasetInfo
-from slt_bench.data.folder import is_folder, pixels
+from slt_bench.data.catalogue import CIFAR10_BINARY_FOLDER, CIFAR10_BINARY_MD5, DatasetInfo, is_folder
+from slt_bench.data.folder import Tell, pixels
 from slt_bench.data.root import is_present, md5_of, verify
 from slt_bench.errors import UserError
 from slt_bench.files import published
 
-Tell = Callable[[str], None]
 Source = Literal["auto", "torchvision", "mirror"]
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 FAILURES = (  # of downloads, programs, and packages that are damaged or hold something else

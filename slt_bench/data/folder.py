@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
+from slt_bench.data.catalogue import FOLDER_PREFIX as PREFIX
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.errors import UserError
 from slt_bench.files import TEMPORARY, make_folder, storage_error
@@ -23,7 +24,6 @@ from slt_bench.files import TEMPORARY, make_folder, storage_error
 if TYPE_CHECKING:
     import numpy as np
 
-PREFIX = "folder:"
 USUAL_SIZE = 224
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 PARTS = {"train": ("train",), "test": ("val", "validation", "test")}
@@ -77,11 +77,6 @@ class FolderData:
             for name, size in zip(listing.paths, listing.bytes, strict=True):
                 digest.update(f"\n{part}/{name} {size}".encode())
         return digest.hexdigest()[:16]
-
-
-def is_folder(name: str) -> bool:
-    """Whether a data set's name stands for class folders."""
-    return name.startswith(PREFIX)
 
 
 @lru_cache(maxsize=4)

@@ -54,10 +54,9 @@ def time_steps(subjects: Sequence[Subject], seconds: float, least_rounds: int = 
         for subject, times in zip(subjects, taken, strict=True):
             watch = _CudaWatch() if subject.network.device.type == "cuda" else _Watch()
             subject.step((max(rounds, 0) % 100) / 100, watch.lap)
+            timed = watch.end()
             if rounds >= 0:
-                times.append(watch.end())
-            else:
-                watch.end()
+                times.append(timed)
         rounds += 1
     return [
         Times(
