@@ -65,7 +65,7 @@ class Record(BaseModel):
         gate_histogram: How many of the relaxed network's gates lie in each of `GATE_BINS` equal parts of [0, 1] at the
             end; empty where that was not measured.
         seconds: Time spent in each part.
-        peak_memory_mb: Of the process, or of the CUDA device.
+        peak_memory_mb: Of the process, or of the CUDA device; None of a job that was packed with others.
         provenance: Versions, commit, hardware, when.
         weight_hash, mask_hash: Of the frozen network and of the answer.
         curve: A row an epoch.

@@ -6,7 +6,6 @@ Its whole state can be kept between any two steps, and a search that goes on fro
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
@@ -24,9 +23,9 @@ from slt_bench.evaluate import accuracy
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
 from slt_bench.method_state import load_method_state, method_state
+from slt_bench.steps import Driven, Step, Taken, drive
 from slt_bench.streams import derive_seed
 
-STEP_PARTS = ("gates", "forward", "backward", "update")
 OnStep = Callable[[float], None]
 log = logging.getLogger("slt_bench.job")
 
@@ -78,7 +77,7 @@ class Search:
     steps: int = 0
 
 
-def search(
+def searching(
     method: Method,
     network: FrozenNetwork,
     data: Dataset,
@@ -86,8 +85,8 @@ def search(
     seed: int,
     on_step: OnStep,
     keeper: Keeper | None = None,
-) -> Search:
-    """Train the method within the budget.
+) -> Driven[Search]:
+    """Train the method within the budget, yielding each of its steps; returns what was measured.
 
     Args:
         method: Its parameters are trained in place; one with nothing to train is left alone.
@@ -117,10 +116,23 @@ def search(
             keeper.discard()
             raise
     while loop.result.steps < loop.total:
-        loop.run_epoch(on_step, keeper)
+        yield from loop.run_epoch(on_step, keeper)
     if keeper:
         keeper.after_search(loop.checkpoint)
     return loop.result
+
+
+def search(
+    method: Method,
+    network: FrozenNetwork,
+    data: Dataset,
+    budget: Budget,
+    seed: int,
+    on_step: OnStep = lambda _: None,
+    keeper: Keeper | None = None,
+) -> Search:
+    """As `searching`, with its steps taken."""
+    return drive(searching(method, network, data, budget, seed, on_step, keeper))
 
 
 def _prepare(method: Method, network: FrozenNetwork, data: Dataset, budget: Budget, seed: int) -> None:
@@ -181,8 +193,8 @@ class _Loop:
         """The part of the budget that is spent."""
         return self.result.steps / self.total
 
-    def run_epoch(self, on_step: OnStep, keeper: Keeper | None) -> None:
-        """The steps that are left of an epoch, then its row of the curve."""
+    def run_epoch(self, on_step: OnStep, keeper: Keeper | None) -> Driven[None]:
+        """The steps that are left of an epoch, each yielded, then its row of the curve."""
         self.method.train()
         self.network.train()
         order = self._order()
@@ -194,9 +206,14 @@ class _Loop:
             start = perf_counter()
             batch = training_batch(*next(batches), self.data.info, self.generator, augmented=self.budget.augment)
             ready = perf_counter()
-            self._step(*batch)
+            self._get_ready()
             self.result.seconds["batches"] += ready - start
             self.result.seconds["steps"] += perf_counter() - ready
+            self._stop_watch()
+            taken_step = yield Step(self.method, self.network, self.optimizer, *batch, self.budget.precision)
+            assert taken_step
+            self.start = perf_counter()
+            self._add(taken_step, batch[1])
         self._end_epoch()
 
     def checkpoint(self) -> Checkpoint:
@@ -240,13 +257,17 @@ class _Loop:
             self.within_epoch = False
         return order[self.result.steps % self.per_epoch :]
 
-    def _step(self, images: Tensor, labels: Tensor) -> None:
+    def _get_ready(self) -> None:
+        """The learning rates and the method of the step that comes."""
         for group, rate in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
             group["lr"] = rate * learning_rate_factor(self.budget.schedule, self.fraction)
         self.method.on_progress(self.fraction)
-        loss, logits = take_step(self.method, self.network, self.optimizer, images, labels, self.budget.precision)
-        self.loss += loss * len(labels)
-        self.right += (logits.argmax(1) == labels).sum()
+
+    def _add(self, step: Taken, labels: Tensor) -> None:
+        self.result.seconds["steps"] += step.seconds
+        self.result.seconds["search"] += step.seconds
+        self.loss += step.loss * len(labels)
+        self.right += (step.logits.argmax(1) == labels).sum()
         self.images += len(labels)
         self.result.steps += 1
 
@@ -274,40 +295,6 @@ class _Loop:
         self.start = now
 
 
-def take_step(
-    method: Method,
-    network: Callable[[Tensor, Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    precision: str = "float32",
-    lap: Callable[[str], None] = lambda _: None,
-) -> tuple[Tensor, Tensor]:
-    """One gradient step of a method; the loss, a scalar, and the logits (B, classes), of before it.
-
-    Args:
-        method: In training mode.
-        network: Its frozen network, as a function of images and effective weights.
-        optimizer: Of the method.
-        images: (B, *shape), normalised.
-        labels: (B,).
-        precision: "float32", or "bf16" for what autocast takes there.
-        lap: Told the name of each part of the step when it has ended: those of `STEP_PARTS`.
-    """
-    with _precision(precision, images.device):
-        effective = method.effective()
-        lap("gates")
-        logits = network(images, effective)
-    loss = functional.cross_entropy(logits.float(), labels)
-    lap("forward")
-    optimizer.zero_grad(set_to_none=True)
-    (loss + method.penalty()).backward()
-    lap("backward")
-    optimizer.step()
-    lap("update")
-    return loss.detach(), logits.detach()
-
-
 @torch.no_grad()
 def validate(method: Method, network: FrozenNetwork, data: Dataset) -> dict[str, float]:
     """The relaxed network on the validation split, the counted sparsity, and the share of fractional gates."""
@@ -325,7 +312,3 @@ def validate(method: Method, network: FrozenNetwork, data: Dataset) -> dict[str,
 def learning_rate_factor(schedule: str, fraction: float) -> float:
     """What the learning rate is multiplied by: half a cosine from 1 to 0, or 1."""
     return 1.0 if schedule == "constant" else 0.5 * (1.0 + math.cos(math.pi * fraction))
-
-
-def _precision(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

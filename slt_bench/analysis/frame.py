@@ -69,8 +69,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     Columns: id, label, method, method_version, purity, arch, dataset, init, rescale, budget, labels (of the training
     split), split (that the accuracy is measured on: test or validation), asked_sparsity (NaN where the method decides),
     seed, status, n, seconds (of the whole job), search_seconds, peak_memory_mb, machine (what times may be compared on:
-    hardware, device, threads), versions, and the metrics as fractions in [0, 1], `accuracy` first; a metric that was
-    not measured is NaN, and so are all metrics of a record that is not "done".
+    hardware, device, threads, packs), versions, and the metrics as fractions in [0, 1], `accuracy` first; a metric that
+    was not measured is NaN, and so are all metrics of a record that is not "done".
     Where records of one label differ in method or settings at one place and sparsity, their labels tell the settings,
     so that they are never taken for seeds of one another. From one sparsity to the next settings may change, as tuned
     ones do.
@@ -160,7 +160,8 @@ def _machine(record: Record) -> str:
     threads = (
         f", {count(made['threads'], 'thread')}" if made.get("device", "cpu") == "cpu" and "threads" in made else ""
     )
-    return f"{made.get('hardware') or 'an unknown machine'}{threads}"
+    packed = f", packs of {made['packed']}" if made.get("packed", 1) > 1 else ""
+    return f"{made.get('hardware') or 'an unknown machine'}{threads}{packed}"
 
 
 def _versions(record: Record) -> str:

@@ -84,7 +84,8 @@ def _where(plan: Plan) -> str:
         on = count(len(gpus), "GPU") if gpus else "the CPU"
         threads = count(plan.slots[0].threads, "thread")
         return f"They would run {len(plan.slots)} at once on {on} of this machine, {threads} each."
-    return f"They would run one after another in this process, on {plan.device}."
+    how = f"{plan.wish.pack} of a kind together" if plan.wish.pack > 1 else "one after another"
+    return f"They would run {how} in this process, on {plan.device}."
 
 
 def _arrays(arrays: Sequence[Array]) -> Table:

@@ -135,7 +135,7 @@ def sealed(why: str) -> Iterator[Seal]:
     try:
         yield seal
     finally:
-        _seals.pop()
+        _seals[:] = [one for one in _seals if one is not seal]
 
 
 @lru_cache(maxsize=2)

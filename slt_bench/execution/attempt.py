@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from time import monotonic
 
 from slt_bench import records
@@ -13,9 +14,11 @@ from slt_bench.errors import StorageError
 from slt_bench.execution.log import job_log
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Watcher, Work
-from slt_bench.execution.worker import failed_record, run_job
+from slt_bench.execution.worker import failed_record, running
 from slt_bench.files import clear_partial, make_folder, write_text
+from slt_bench.pack import Pack
 from slt_bench.records import JOB, Record
+from slt_bench.steps import Driven, drive
 
 FRUITLESS_STARTS = 3
 PROGRESS_SECONDS = 1.0
@@ -25,7 +28,53 @@ log = logging.getLogger("slt_bench.job")
 def attempt(
     job: Job, work: Work, watcher: Watcher, stopper: Stopper, *, captures: bool = False, echoes: bool = False
 ) -> bool:
-    """Run a job unless somebody else does.
+    """As `attempting`, with the steps of the job's search taken."""
+    return drive(attempting(job, work, watcher, stopper, captures=captures, echoes=echoes))
+
+
+def attempt_all(
+    jobs: Sequence[Job], work: Work, watcher: Watcher, stopper: Stopper, *, captures: bool = False, echoes: bool = False
+) -> list[Job]:
+    """Run jobs, as many together as the work's packs hold.
+
+    Args:
+        jobs: Of the work.
+        work: Where and how.
+        watcher: As of `attempt`.
+        stopper: As of `attempt`.
+        captures: As of `attempt`; what a pack prints goes into the log of its first job.
+        echoes: As of `attempt`.
+
+    Returns:
+        Those that another living process is at.
+
+    Raises:
+        Stopped: That was asked for; every job can go on from its checkpoint.
+        StorageError: Files cannot be written.
+    """
+    elsewhere: list[Job] = []
+    suspects = {job.id: job for job in jobs if work.pack > 1 and died(work.folder / job.folder)}
+    for pack in [*work.packs([job for job in jobs if job.id not in suspects]), *((job,) for job in suspects.values())]:
+        attempts = [
+            attempting(job, work, watcher, stopper, captures=captures and place == 0, echoes=echoes, packed=len(pack))
+            for place, job in enumerate(pack)
+        ]
+        ended = Pack(attempts).drive() if len(pack) > 1 else [drive(attempts[0])]
+        elsewhere += [job for job, over in zip(pack, ended, strict=True) if not over]
+    return elsewhere
+
+
+def attempting(
+    job: Job,
+    work: Work,
+    watcher: Watcher,
+    stopper: Stopper,
+    *,
+    captures: bool = False,
+    echoes: bool = False,
+    packed: int = 1,
+) -> Driven[bool]:
+    """Run a job unless somebody else does; yields the steps of its search.
 
     Args:
         job: One of the work's.
@@ -34,6 +83,7 @@ def attempt(
         stopper: Knows whether this process is to stop.
         captures: As of `job_log`.
         echoes: As of `job_log`.
+        packed: As of `running`.
 
     Returns:
         Whether the job has ended; False where another living process is at it.
@@ -55,13 +105,13 @@ def attempt(
         write_text(folder / JOB, job.model_dump_json(indent=1))
         watcher.started(job)
         with job_log(folder, captures=captures, echoes=echoes), _noted(job, work) as outcome:
-            record = _run(job, work, watcher, stopper)
+            record = yield from _run(job, work, watcher, stopper, packed)
             outcome.append(record.status)
         watcher.ended(record)
     return True
 
 
-def _run(job: Job, work: Work, watcher: Watcher, stopper: Stopper) -> Record:
+def _run(job: Job, work: Work, watcher: Watcher, stopper: Stopper, packed: int) -> Driven[Record]:
     folder = work.folder / job.folder
     if reason := _why_hopeless(read_attempts(folder)):
         record = failed_record(job, reason)
@@ -76,7 +126,7 @@ def _run(job: Job, work: Work, watcher: Watcher, stopper: Stopper) -> Record:
             last = monotonic()
             write_progress(folder, fraction)
 
-    return run_job(job, folder, work.context, on_step, stopper)
+    return (yield from running(job, folder, work.context, on_step, stopper, packed))
 
 
 @contextlib.contextmanager
@@ -98,6 +148,12 @@ def _noted(job: Job, work: Work) -> Iterator[list[str]]:
         log.info("attempt %d: %s", number, outcome[-1])
         with contextlib.suppress(StorageError):
             end_attempt(folder, number, outcome[-1])
+
+
+def died(folder: Path) -> bool:
+    """Whether a job's last attempt ended without a word; such a job is in no pack, since it might end the others."""
+    attempts = read_attempts(folder)
+    return bool(attempts) and not attempts[-1].ended
 
 
 def _why_hopeless(attempts: list[Attempt]) -> str:

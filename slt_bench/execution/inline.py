@@ -2,7 +2,7 @@
 
 import time
 
-from slt_bench.execution.attempt import attempt
+from slt_bench.execution.attempt import attempt_all
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Watcher, Work
 
@@ -25,7 +25,7 @@ def run_inline(work: Work, watcher: Watcher, stopper: Stopper, *, captures: bool
     """
     left = list(work.jobs)
     while left:
-        elsewhere = [job for job in left if not attempt(job, work, watcher, stopper, captures=captures, echoes=echoes)]
+        elsewhere = attempt_all(left, work, watcher, stopper, captures=captures, echoes=echoes)
         if len(elsewhere) == len(left):
             watcher.waiting(elsewhere)
             time.sleep(WAIT_SECONDS)

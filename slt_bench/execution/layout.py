@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from slt_bench.benchmark import Job
@@ -52,6 +52,7 @@ def arrange(
     max_parallel: int,
     bundle_minutes: float,
     max_array: int,
+    pack: int = 1,
 ) -> list[Array]:
     """Job arrays for jobs, in which every job stands once, in its order.
 
@@ -63,19 +64,31 @@ def arrange(
         bundle_minutes: Jobs are put together in a task until it takes about that long, as long as every place that may
             run at once still has a task.
         max_array: How many tasks an array may have.
+        pack: How many jobs take their steps together: so many are a task, with memory for all of them.
     """
     groups: dict[Needs, list[Job]] = defaultdict(list)
     for job in jobs:
         groups[needs(job)].append(job)
     cut: list[tuple[Needs, tuple[tuple[Job, ...], ...]]] = []
     for need, members in groups.items():
-        units = _bundle(members, seconds, 60 * bundle_minutes, max_parallel)
-        cut += [(need, tuple(units[start : start + max_array])) for start in range(0, len(units), max_array)]
+        units = packs(members, pack) if pack > 1 else _bundle(members, seconds, 60 * bundle_minutes, max_parallel)
+        whole = replace(need, mem_gb=need.mem_gb * min(pack, max(map(len, units))))
+        cut += [(whole, tuple(units[start : start + max_array])) for start in range(0, len(units), max_array)]
     tasks = sum(len(units) for _, units in cut)
     return [
         Array(need, units, _minutes(units, seconds), max(1, min(len(units), round(max_parallel * len(units) / tasks))))
         for need, units in cut
     ]
+
+
+def packs(jobs: Sequence[Job], size: int) -> list[tuple[Job, ...]]:
+    """The jobs in packs of at most `size`, each of one architecture, data set and budget; as they are if that is 1."""
+    if size == 1:
+        return [(job,) for job in jobs]
+    alike: dict[tuple[object, ...], list[Job]] = defaultdict(list)
+    for job in jobs:
+        alike[job.arch, job.dataset, job.budget, job.smoke].append(job)
+    return [tuple(kind[start : start + size]) for kind in alike.values() for start in range(0, len(kind), size)]
 
 
 def _bundle(

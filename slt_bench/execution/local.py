@@ -53,9 +53,10 @@ class Slot:
 
 @dataclass
 class _Child:
-    job: Job
+    jobs: tuple[Job, ...]
     slot: Slot
     process: ForkServerProcess
+    log: Path
 
 
 def run_local(work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot]) -> None:
@@ -81,7 +82,7 @@ class _Pool:
     def __init__(self, work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot]) -> None:
         self.work, self.watcher, self.stopper = work, watcher, stopper
         self.free = deque(slots)
-        self.open = deque(work.jobs)
+        self.open = deque(work.packs(work.jobs))
         self.children: list[_Child] = []
         self.deaths: Counter[str] = Counter()
         self.not_before: dict[str, float] = {}
@@ -91,22 +92,21 @@ class _Pool:
             while self.open or self.children:
                 self._start_some()
                 self._look_after_children()
-                if self.open and all(self._is_put_off(job) for job in self.open) and not self.children:
-                    self.watcher.waiting(list(self.open))
+                left = [job for pack in self.open for job in pack]
+                if left and all(map(self._is_put_off, left)) and not self.children:
+                    self.watcher.waiting(left)
                 time.sleep(LOOK_SECONDS)
 
     def _start_some(self) -> None:
         for _ in range(len(self.open)):
             if not self.free:
                 return
-            job = self.open.popleft()
-            if self.work.has_ended(job):
-                continue
-            if self._is_put_off(job) or self._is_elsewhere(job):
-                self.open.append(job)
-                continue
-            with self.stopper.deferred():  # no process may be started and not be known
-                self._start(job, self.free.popleft())
+            pack = [job for job in self.open.popleft() if not self.work.has_ended(job)]
+            later = [job for job in pack if self._is_put_off(job) or self._is_elsewhere(job)]
+            self.open.extend((job,) for job in later)
+            if now := tuple(job for job in pack if job not in later):
+                with self.stopper.deferred():  # no process may be started and not be known
+                    self._start(now, self.free.popleft())
 
     def _is_elsewhere(self, job: Job) -> bool:
         """Whether another living process is at the job; then we look again only after a while."""
@@ -118,45 +118,49 @@ class _Pool:
     def _is_put_off(self, job: Job) -> bool:
         return self.not_before.get(job.id, 0.0) > time.monotonic()
 
-    def _start(self, job: Job, slot: Slot) -> None:
+    def _start(self, jobs: tuple[Job, ...], slot: Slot) -> None:
         context = self.work.context
         device = context.device if slot.gpu is None else "cuda"
-        one = self.work.only([job]).model_copy(
+        one = self.work.only(jobs).model_copy(
             update={"context": type(context)(context.data_root, device, slot.threads, context.checkpoint_seconds)}
         )
-        folder = self.work.folder / job.folder
+        folder = self.work.folder / jobs[0].folder
         make_folder(folder)
         _check_appendable(folder / LOG)
         try:
             process = child.start(one, folder / LOG, slot.environment())
         except (OSError, EOFError) as error:
             self.free.append(slot)
-            self._after_death(job, f"could not be started ({error})")
+            for job in jobs:
+                self._after_death(job, f"could not be started ({error})")
             return
-        self.children.append(_Child(job, slot, process))
-        self.watcher.started(job)
+        self.children.append(_Child(jobs, slot, process, folder / LOG))
+        for job in jobs:
+            self.watcher.started(job)
 
     def _look_after_children(self) -> None:
         for one in list(self.children):
             code = one.process.exitcode
             if code is None:
-                self._tell_progress(one.job)
+                for job in one.jobs:
+                    self._tell_progress(job)
                 continue
             self.children.remove(one)
             self.free.append(one.slot)
-            self._take(one.job, code)
+            for job in one.jobs:
+                self._take(job, code, one.log)
 
-    def _take(self, job: Job, code: int) -> None:
-        """What becomes of a job whose process has ended."""
+    def _take(self, job: Job, code: int, log: Path) -> None:
+        """What becomes of a job whose process has ended; one of a pack that was no success is tried alone."""
         if self.work.has_ended(job):
             self.watcher.ended(records.read_one(self.work.folder / job.folder))
         elif code == child.BUSY:
             self.not_before[job.id] = time.monotonic() + BUSY_SECONDS
-            self.open.append(job)
+            self.open.append((job,))
         elif code == StorageError.exit_code:
-            raise StorageError(_last_line(self.work.folder / job.folder / LOG))
+            raise StorageError(_last_line(log))
         elif code == UserError.exit_code:
-            self._fail(job, _last_line(self.work.folder / job.folder / LOG))
+            self._fail(job, _last_line(log))
         else:
             self._after_death(job, _how_it_ended(code))
 
@@ -164,7 +168,7 @@ class _Pool:
         self.deaths[job.id] += 1
         if self.deaths[job.id] < DEATHS:
             self.watcher.told(f"The process of {job.folder} {how}; it is started again.")
-            self.open.append(job)
+            self.open.append((job,))
             return
         memory = (
             " Perhaps memory ran out: try fewer jobs at once (--max-parallel)."
@@ -181,7 +185,7 @@ class _Pool:
                 records.write(self.work.folder / job.folder, record)
                 self.watcher.ended(record)
             else:
-                self.open.append(job)
+                self.open.append((job,))
 
     def _tell_progress(self, job: Job) -> None:
         fraction = read_progress(self.work.folder / job.folder)

@@ -5,12 +5,28 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from slt_bench.files import storage_error
 
 LOG = "log.txt"
 NAMES = ("slt_bench.job", "py.warnings")
+
+
+_present: ContextVar[Path | None] = ContextVar("the folder of the job that runs", default=None)
+
+
+class _Own(logging.Filter):
+    """Of jobs that take their steps together, each writes into its own log."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def filter(self, _: logging.LogRecord) -> bool:
+        """Whether it concerns this job, or no job in particular."""
+        return _present.get() in (None, self.folder)
 
 
 class _QuietFile(logging.FileHandler):
@@ -36,23 +52,28 @@ def job_log(folder: Path, *, captures: bool, echoes: bool = False) -> Iterator[N
         raise storage_error(path, error) from error
     if echoes:
         handlers.append(logging.StreamHandler())
+    own = _Own(folder)
     form = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
     logging.captureWarnings(True)
     for handler in handlers:
         handler.setFormatter(form)
+        handler.addFilter(own)
         for name in NAMES:
             logging.getLogger(name).addHandler(handler)
     logging.getLogger(NAMES[0]).setLevel(logging.INFO)
+    _present.set(folder)
     try:
         with _captured(path) if captures else contextlib.nullcontext():
             yield
     finally:
+        _present.set(None)
         for handler in handlers:
             for name in NAMES:
                 logging.getLogger(name).removeHandler(handler)
             with contextlib.suppress(OSError):
                 handler.close()
-        logging.captureWarnings(False)
+        if not logging.getLogger(NAMES[0]).handlers:
+            logging.captureWarnings(False)
 
 
 @contextlib.contextmanager

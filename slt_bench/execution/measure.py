@@ -21,7 +21,8 @@ from slt_bench.files import TEMPORARY
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
 from slt_bench.records import GATE_BINS, LayerDensity
-from slt_bench.search import OnStep, search, validate
+from slt_bench.search import OnStep, searching, validate
+from slt_bench.steps import Driven, Rest
 from slt_bench.ticket import Ticket, read_ticket, write_ticket
 
 CANDIDATE = f"{TEMPORARY}{records.TICKET}"  # a ticket that has no record yet
@@ -31,10 +32,10 @@ class ImpureError(Exception):
     """A method changed what it must leave alone."""
 
 
-def measure(
+def measuring(
     job: Job, folder: Path, data_root: Path, device: torch.device, keeper: CheckpointKeeper, on_step: OnStep
-) -> dict[str, object]:
-    """Search, write the ticket as `CANDIDATE` into the job's folder, and score it.
+) -> Driven[dict[str, object]]:
+    """Search, write the ticket as `CANDIDATE` into the job's folder, and score it; yields the steps of the search.
 
     Args:
         job: What to run.
@@ -73,11 +74,12 @@ def measure(
         method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
         clock.lap("build")
         with keeper.stopper.deferred():
-            found = search(method, network, data, job.budget, job.seed, on_step, keeper)
+            found = yield from searching(method, network, data, job.budget, job.seed, on_step, keeper)
         clock.lap("search")
         ticket, relaxed, histogram = _take_ticket(job, method, network, data, weight_hash)
         if network.weight_hash() != weight_hash:
             raise ImpureError(f"{job.method} changed the frozen weights")
+    yield Rest()
     keeper.stopper.check()  # Python swallows what a signal raises while an object is being deleted
     n, sizes = network.n, network.sizes
     layers = _layers(network, ticket)

@@ -41,6 +41,7 @@ class Wish:
     bundle_minutes: float = 20.0
     checkpoint_seconds: float = 180.0
     probe: bool = False
+    pack: int = 1
 
     def check(self) -> None:
         """Find out what is wrong with it.
@@ -51,7 +52,10 @@ class Wish:
         if self.slurm and self.executor != "slurm":
             raise UserError(f"--slurm is for --executor slurm, not {self.executor}.")
         if self.max_parallel and self.executor == "inline" and self.max_parallel > 1:
-            raise UserError("--max-parallel is for --executor local or slurm; inline runs one job after another.")
+            raise UserError(
+                "--max-parallel is for --executor local or slurm; inline runs one job after another "
+                "(or --pack N of a kind together)."
+            )
         slurm.check_options(self.slurm)
         if self.executor == "slurm":
             queue.check_available()
@@ -136,6 +140,7 @@ def make_work(plan: Plan, jobs: Sequence[Job], folder: Path, data_root: Path, su
         context=context,
         plugins=plugin_folders(),
         executor=plan.wish.executor,
+        pack=plan.wish.pack,
     )
 
 
@@ -248,6 +253,7 @@ def _arrays(plan: Plan) -> list[Array]:
         max_parallel=wish.max_parallel or SLURM_PARALLEL,
         bundle_minutes=wish.bundle_minutes,
         max_array=queue.max_array_size(),
+        pack=wish.pack,
     )
     minutes = wish.slurm.get("timeout_min")
     return [replace(array, minutes=int(str(minutes))) for array in arrays] if minutes else arrays

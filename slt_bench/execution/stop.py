@@ -35,7 +35,7 @@ class Stopper:
     def __init__(self) -> None:
         self.requested: int | None = None
         self._since = 0.0
-        self._deferred = False
+        self._deferred = 0  # how many blocks that defer are being run: those of jobs that take steps together
         self._before: dict[int, Handler] = {}
 
     def __enter__(self) -> Self:
@@ -53,11 +53,11 @@ class Stopper:
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         """While the block runs, the first signal only sets `requested`; one that comes later stops at once."""
-        self._deferred = True
+        self._deferred += 1
         try:
             yield
         finally:
-            self._deferred = False
+            self._deferred -= 1
         self.check()
 
     def check(self) -> None:

@@ -1,12 +1,10 @@
 """Some jobs, one after another, in a process that does nothing else: one of the local executor's, or a SLURM task."""
 
 import os
-from pathlib import Path
 from time import monotonic, sleep
 
-from slt_bench.attempts import read_attempts
 from slt_bench.benchmark import Job
-from slt_bench.execution.attempt import attempt
+from slt_bench.execution.attempt import attempt_all, died
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Silent, Work
 from slt_bench.plugins import VARIABLE
@@ -30,15 +28,10 @@ def run_unit(work: Work, stopper: Stopper, patience: float = 0.0) -> list[Job]:
         StorageError: Files cannot be written.
     """
     os.environ[VARIABLE] = os.pathsep.join(map(str, work.plugins))
-    left = sorted(work.jobs, key=lambda job: _died(work.folder / job.folder))
+    left = sorted(work.jobs, key=lambda job: died(work.folder / job.folder))
     end = monotonic() + patience
     while True:
-        left = [job for job in left if not attempt(job, work, Silent(), stopper, captures=True)]
+        left = attempt_all(left, work, Silent(), stopper, captures=True)
         if not left or monotonic() > end:
             return left
         sleep(WAIT_SECONDS)
-
-
-def _died(folder: Path) -> bool:
-    attempts = read_attempts(folder)
-    return bool(attempts) and not attempts[-1].ended

@@ -8,6 +8,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from slt_bench.benchmark import Job
+from slt_bench.execution.layout import packs
 from slt_bench.records import Record, checksum
 from slt_bench.runs import Executor
 
@@ -40,6 +41,7 @@ class Work(BaseModel):
         context: Where they run.
         plugins: Folders of plug-ins.
         executor: What brought the jobs here.
+        pack: How many jobs of one kind take their steps together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,11 @@ class Work(BaseModel):
     context: Context
     plugins: tuple[Path, ...] = ()
     executor: Executor = "inline"
+    pack: int = 1
+
+    def packs(self, jobs: Sequence[Job]) -> list[tuple[Job, ...]]:
+        """As the function `packs`."""
+        return packs(jobs, self.pack)
 
     def has_ended(self, job: Job) -> bool:
         """Whether the job has a record other than the one that is to be superseded."""

@@ -16,12 +16,13 @@ from slt_bench.benchmark import Job, resolve_settings
 from slt_bench.errors import StorageError
 from slt_bench.execution.keeper import CheckpointKeeper
 from slt_bench.execution.machine import keep_freed_memory, peak_memory_mb, provenance, reset_peak_memory
-from slt_bench.execution.measure import CANDIDATE, measure
+from slt_bench.execution.measure import CANDIDATE, measuring
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Context
 from slt_bench.files import storage_error
 from slt_bench.records import Record
 from slt_bench.search import Diverged, OnStep
+from slt_bench.steps import Driven, drive
 
 log = logging.getLogger("slt_bench.job")
 
@@ -29,7 +30,21 @@ log = logging.getLogger("slt_bench.job")
 def run_job(
     job: Job, folder: Path, context: Context, on_step: OnStep = lambda _: None, stopper: Stopper | None = None
 ) -> Record:
+    """As `running`, with the steps of its search taken."""
+    return drive(running(job, folder, context, on_step, stopper))
+
+
+def running(
+    job: Job,
+    folder: Path,
+    context: Context,
+    on_step: OnStep = lambda _: None,
+    stopper: Stopper | None = None,
+    packed: int = 1,
+) -> Driven[Record]:
     """Run a job and write its files into its folder; the record is written last, in place of the one that was there.
+
+    The steps of its search are yielded.
 
     Args:
         job: What to run.
@@ -37,6 +52,7 @@ def run_job(
         context: Where.
         on_step: Told the part of the search that is done, in [0, 1].
         stopper: Knows whether this process is to stop.
+        packed: How many jobs take their steps together with this one's, itself among them.
 
     Returns:
         The record, also of a failure.
@@ -56,7 +72,7 @@ def run_job(
     start = perf_counter()
     try:
         reset_peak_memory(device)
-        measured = measure(job, folder, context.data_root, device, keeper, on_step)
+        measured = yield from measuring(job, folder, context.data_root, device, keeper, on_step)
     except StorageError:
         raise
     except Diverged as error:
@@ -65,9 +81,10 @@ def run_job(
         log.exception("failed")
         measured = _failure(f"{type(error).__name__}: {error}", traceback.format_exc())
     with contextlib.suppress(RuntimeError, AssertionError):
-        measured = {"peak_memory_mb": peak_memory_mb(device)} | measured
+        peak = peak_memory_mb(device) if packed == 1 else None  # of a pack, nobody knows whose it is
+        measured = {"peak_memory_mb": peak} | measured
     measured = {"seconds": {"total": perf_counter() - start}} | measured
-    place = _provenance(device) | {"method_code": code, "attempts": len(read_attempts(folder)) or 1}
+    place = _provenance(device) | {"method_code": code, "attempts": len(read_attempts(folder)) or 1, "packed": packed}
     extra = {"provenance": place}
     record = Record.model_validate(_frame(job).model_dump() | measured | extra)
     keeper.stopper.check()

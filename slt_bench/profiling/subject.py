@@ -14,7 +14,7 @@ from slt_bench.data.dataset import Split, noise_split
 from slt_bench.data.pipeline import training_batch
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
-from slt_bench.search import STEP_PARTS, take_step
+from slt_bench.steps import STEP_PARTS, Step, take_step
 
 PARTS = ("data", *STEP_PARTS)
 SPARSITY = 0.9
@@ -91,4 +91,5 @@ class Subject:
         images, labels = training_batch(*self.split.take(rows), self.info, self.generator, augmented=True)
         lap("data")
         self.method.on_progress(fraction)
-        take_step(self.method, self.forward, self.optimizer, images, labels, self.wish.precision, lap)
+        step = Step(self.method, self.network, self.optimizer, images, labels, self.wish.precision)
+        take_step(step, self.forward, lap)

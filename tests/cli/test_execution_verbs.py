@@ -164,7 +164,10 @@ def test_a_filtered_run_runs_nothing_else(end, cwd):
         (["--executor", "threads"], "Unknown executor 'threads'. Known: inline, local, slurm."),
         (
             ["--executor", "inline", "--max-parallel", "4"],
-            "--max-parallel is for --executor local or slurm; inline runs one job after another.",
+            (
+                "--max-parallel is for --executor local or slurm; inline runs one job after another "
+                "(or --pack N of a kind together)."
+            ),
         ),
         (["--slurm", "partition=gpu"], "--slurm is for --executor slurm, not inline."),
         (["--executor", "local", "--slurm", "mem_gb=8"], "--slurm is for --executor slurm, not local."),

@@ -167,6 +167,17 @@ def test_jobs_of_other_needs_go_to_other_arrays():
     assert [array.needs for array in sheet.arrange()] == [SMALL, GPU, LARGE]
 
 
+def test_packs_are_tasks_of_one_kind_with_memory_for_all():
+    sheet = uniform(8, 60.0)
+    sheet.jobs[1::2] = [job.model_copy(update={"arch": "conv2"}) for job in sheet.jobs[1::2]]
+    sheet.rows = {job.id: (SMALL, 60.0) for job in sheet.jobs}
+    (array,) = arrange(
+        sheet.jobs, sheet.needs, sheet.seconds, max_parallel=9, bundle_minutes=20, max_array=1000, pack=3
+    )
+    assert [[job.seed for job in unit] for unit in array.units] == [[0, 2, 4], [6], [1, 3, 5], [7]]
+    assert array.needs == Needs(SMALL.cpus, 3 * SMALL.mem_gb)
+
+
 def test_a_long_array_is_cut():
     assert [len(array) for array in uniform(7, HOUR).units(max_array=3)] == [3, 3, 1]
 

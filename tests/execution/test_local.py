@@ -94,9 +94,9 @@ class Listener(Silent):
         self.messages.append(message)
 
 
-def run(jobs, folder, slots, plugins=(), checkpoint_seconds=180.0, listener=None):
+def run(jobs, folder, slots, plugins=(), checkpoint_seconds=180.0, listener=None, pack=1):
     context = Context(folder.parent / "no-data", "cpu", checkpoint_seconds=checkpoint_seconds)
-    work = Work(jobs=tuple(jobs), folder=folder, context=context, plugins=plugins, executor="local")
+    work = Work(jobs=tuple(jobs), folder=folder, context=context, plugins=plugins, executor="local", pack=pack)
     listener = listener or Listener()
     with Stopper() as stopper:
         run_local(work, listener, stopper, slots)
@@ -191,6 +191,31 @@ def test_a_process_that_dies_is_started_again_and_stops_no_other(make_job, tmp_p
 
     assert {record.id for record in listener.records} == {job.id for job in jobs}
     assert outcomes(results)[hurt.id] == here([hurt], tmp_path / "inline")[hurt.id]
+
+
+def test_a_process_takes_the_steps_of_a_pack(make_job, tmp_path):
+    jobs = [make_job(seed=seed) for seed in range(5)]
+    listener = run(jobs, tmp_path / "local", [Slot(1), Slot(1)], pack=3)
+    found = records.read(tmp_path / "local").records
+    assert [found[job.id].status for job in jobs] == ["done"] * 5
+    assert [found[job.id].provenance["packed"] for job in jobs] == [3, 3, 3, 2, 2]
+    assert listener.begun == [job.id for job in jobs]
+    assert {record.id for record in listener.records} == {job.id for job in jobs}
+    for identity, (status, metrics, *_) in here(jobs, tmp_path / "inline").items():
+        assert status == "done"
+        assert found[identity].metrics["test_accuracy"] == pytest.approx(metrics["test_accuracy"], abs=0.02)
+
+
+def test_a_pack_whose_process_dies_is_tried_again_one_by_one(make_job, tmp_path, plugin):
+    folder = plugin("mortal", PLUGIN)
+    doomed, other = jobs = [make_job(method="mortal", seed=seed) for seed in (0, 3)]
+    run(jobs, tmp_path / "local", [Slot(1)], plugins=(folder,), pack=2)
+    found = records.read(tmp_path / "local").records
+    assert found[doomed.id].status == "failed"
+    assert found[doomed.id].reason.startswith("Its process ended 3 times without a result")
+    assert found[other.id].status == "done"
+    assert found[other.id].provenance["packed"] == 1
+    assert found[other.id].provenance["attempts"] == 2
 
 
 SPY = """

@@ -41,6 +41,18 @@ def test_arrays_give_the_records_of_inline(sweep, undisturbed, same_as, options)
     assert one.run()[1].startswith("0 of 24 jobs to run")
 
 
+def test_a_task_is_a_pack(sweep, undisturbed):
+    one = sweep(*GRID)
+    code, output = one.run("--pack", "8")
+    assert code == 0, output
+    assert len(one.tasks()) == 3
+    expected = undisturbed(*GRID)
+    assert one.records().keys() == expected.keys()
+    for identity, record in one.records().items():
+        assert (record.status, record.provenance["packed"]) == ("done", 8)
+        assert record.metrics["test_accuracy"] == pytest.approx(expected[identity].metrics["test_accuracy"], abs=0.02)
+
+
 def test_a_time_limit_puts_a_job_back_into_the_queue(sweep, undisturbed, same_as):
     long = (*ONE[:-3], "1200", *ONE[-2:])  # about half a minute
     one = sweep(*long)
