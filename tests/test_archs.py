@@ -105,6 +105,8 @@ COUNTS = [
     ("conv6", CIFAR, 10, 2_261_184),
     ("conv8", CIFAR, 10, 5_275_840),
     ("lenet300", CIFAR, 100, count_mlp(3072, 300, 100, 100)),
+    ("mlp30_10", MNIST, 10, count_mlp(784, 30, 10, 10)),
+    ("mlp7", CIFAR, 100, count_mlp(3072, 7, 100)),
     ("conv2", MNIST, 10, count_conv(2, 1, 28, 10)),
     ("conv4", MNIST, 10, count_conv(4, 1, 28, 10)),
     ("conv6", MNIST, 10, count_conv(6, 1, 28, 10)),
@@ -166,6 +168,7 @@ def test_every_named_architecture_takes_its_own_data_set(name):
     ("arch", "shape"),
     [
         ("lenet300", MNIST),
+        ("mlp30_10", MNIST),
         ("conv2", CIFAR),
         ("conv8", CIFAR),
         ("conv6", (1, 8, 8)),

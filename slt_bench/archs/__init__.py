@@ -63,7 +63,10 @@ ARCHS: dict[str, Arch] = {
     ),
 }
 
-FAMILIES = "wrn<depth>_<width>, as wrn16_8 (depth 6n+4), and timm:<name of any timm model>"
+FAMILIES = (
+    "mlp<width>_<width>..., as mlp30_10 (hidden layers), wrn<depth>_<width>, as wrn16_8 (depth 6n+4), "
+    "and timm:<name of any timm model>"
+)
 
 
 def find(name: str) -> Arch:
@@ -74,6 +77,9 @@ def find(name: str) -> Arch:
     """
     if name in ARCHS:
         return ARCHS[name]
+    if re.fullmatch(r"mlp[1-9]\d{0,4}(_[1-9]\d{0,4}){0,9}", name):
+        widths = tuple(map(int, name[3:].split("_")))
+        return Arch(f"hidden layers of {', '.join(map(str, widths))} units", "mlp:mlp", (widths,), "mnist")
     if found := re.fullmatch(r"wrn([1-9]\d{0,3})_([1-9]\d{0,3})", name):
         depth, width = int(found[1]), int(found[2])
         if depth < 10 or (depth - 4) % 6:
