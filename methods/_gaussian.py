@@ -13,6 +13,7 @@ from ._multiplier import Multiplier
 from ._shifted import Shifted, ShiftedSettings
 
 HARD_SIGMA = 0.02  # noise that leaves a few per cent of the gates fractional
+STEEP = 3.0
 
 
 class GaussianSettings(ShiftedSettings):
@@ -21,17 +22,22 @@ class GaussianSettings(ShiftedSettings):
     lr: float = Field(0.03, gt=0)
     sigma: float = Field(0.5, gt=0, description="deviation of the noise at the start")
     sigma_end: float | None = Field(None, gt=0, description="and at the end; None: 0.02, or `sigma` under a penalty")
+    slope_end: float | None = Field(None, gt=0, description="of the gates at the end, from 1; None: 3, or 1 by penalty")
     mu_init: float = Field(0.5, ge=0, le=1, description="mean of mu at the start")
     mu_noise: float = Field(0.01, ge=0, description="deviation of mu at the start")
     reach: Literal["shift", "lagrangian", "pi"] = Field("shift", description="how the asked sparsity is reached")
     dual_lr: float = Field(1e-3, gt=0, description="how fast `lagrangian` and `pi` move the penalty's weight, a step")
     search: ClassVar = {
         "lr": Range(0.003, 0.3, log=True), "sigma_end": Range(0.005, 0.3, log=True), "ramp_until": Range(0.2, 0.9),
+        "slope_end": Range(1, 10, log=True),
     }  # fmt: skip
 
 
 class GaussianGates(Shifted):
-    """Gates clamp(mu - shift + eps, 0, 1); a subclass says how many there are and where a sparsity's threshold lies."""
+    """Gates clamp(slope * (mu - shift - 1/2) + 1/2 + eps, 0, 1).
+
+    A subclass says how many there are, and where a sparsity's threshold lies.
+    """
 
     neutral = 0.5
 
@@ -40,8 +46,9 @@ class GaussianGates(Shifted):
         noise = torch.empty(count, device=network.device).normal_(generator=self.generator)
         self.mu = nn.Parameter(settings.mu_init + settings.mu_noise * noise)
         self.sigma = settings.sigma
-        default_end = HARD_SIGMA if settings.penalty is None else settings.sigma
-        self.sigma_end = settings.sigma_end or default_end
+        self.slope = 1.0
+        hard, steep = (HARD_SIGMA, STEEP) if settings.penalty is None else (settings.sigma, 1.0)
+        self.sigma_end, self.slope_end = settings.sigma_end or hard, settings.slope_end or steep
         self.multiplier = (
             None
             if settings.reach == "shift" or sparsity is None
@@ -66,27 +73,32 @@ class GaussianGates(Shifted):
         """The means."""
         return self.mu
 
+    def expected(self) -> Tensor:
+        """slope * (mu - shift - 1/2) + 1/2: the gates without noise and bounds."""
+        return torch.add(0.5 - self.slope * (self.shift + 0.5), self.mu, alpha=self.slope)
+
     def draw(self) -> Tensor:
-        """clamp(mu - shift + eps, 0, 1); without eps in the relaxed network."""
+        """The gates; without eps in the relaxed network."""
         if not self.training:
-            return (self.mu - self.shift).clamp(0, 1)
-        drawn = add_noise(self.mu, "normal", self.sigma, self.generator)
-        return functional.hardtanh_(drawn.sub_(self.shift), 0, 1)  # a clamp; in place, and with a cheaper gradient
+            return self.expected().clamp(0, 1)
+        drawn = add_noise(self.expected(), "normal", self.sigma, self.generator)
+        return functional.hardtanh_(drawn, 0, 1)  # a clamp; in place, and with a cheaper gradient
 
     def penalty(self) -> Tensor:
-        """Penalty * sum Phi(mu / sigma), the expected number of open gates."""
+        """Penalty * the expected number of open gates, sum P(z > 0): Phi(mu / sigma) where the slope stays 1."""
         weight = self.multiplier.value if self.multiplier else self.settings.penalty
         if not isinstance(weight, Tensor) and not weight:
             return super().penalty()
-        return weight * torch.special.ndtr(self.mu / self.sigma).sum()
+        return weight * torch.special.ndtr(self.expected() / self.sigma).sum()
 
     def mask(self) -> Tensor:
         """The gates with mu > 1/2 under a penalty, fixed or steered; else those of the largest mu."""
         return self.above() if self.multiplier else super().mask()
 
     def on_progress(self, fraction: float) -> None:
-        """Anneals the noise, and moves the threshold or the penalty's weight."""
+        """Anneals the noise, steepens the gates, and moves the threshold or the penalty's weight."""
         self.sigma = self.settings.sigma + (self.sigma_end - self.settings.sigma) * fraction
+        self.slope = self.slope_end**fraction
         if self.multiplier is None or self.sparsity is None:
             super().on_progress(fraction)
         else:

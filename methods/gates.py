@@ -10,10 +10,11 @@ a gate without its noise is more open than closed.
 With `penalty` set, this is the method as published: the sparsity follows from the penalty, and the noise stays. With
 `penalty` None, the asked sparsity is reached exactly, while the noise still acts. All gates are shifted alike,
 
-    z = clamp(mu - q + 1/2 + eps, 0, 1),   q = the quantile of mu at the current sparsity,
+    z = clamp(k (mu - q) + 1/2 + eps, 0, 1),   q = the quantile of mu at the current sparsity,
 
-which rises to the asked one over the first `ramp_until` of the budget; sigma falls to `sigma_end`, which hardens the
-gates. Gradients reach mu only where 0 < mu - q + 1/2 + eps < 1.
+which rises to the asked one over the first `ramp_until` of the budget. Sigma falls to `sigma_end`, and the slope k
+rises to `slope_end`, as `slope_end` to the power of the spent part of the budget: both harden the gates, so that what
+was learned with them holds for the hard mask. Gradients reach mu only where 0 < k (mu - q) + 1/2 + eps < 1.
 
 `reach` "lagrangian" and "pi" steer the penalty's weight instead (`_multiplier.py`), and come near the sparsity. They
 are no default: with as many trials of settings, on validation (LeNet-300-100, MNIST, 4 epochs: `tune gates_ablation`),
@@ -42,7 +43,7 @@ class Settings(GaussianSettings):
 class Gates(GaussianGates):
     """Gaussian gates, with the published penalty or an exact sparsity."""
 
-    name, version, paper = "gates", 2, "arXiv 2603.08914"
+    name, version, paper = "gates", 3, "arXiv 2603.08914"
     sparsity_control, purity = "exact", "frozen"
     settings_class = Settings
 

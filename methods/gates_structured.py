@@ -6,9 +6,9 @@ A unit is one output of a layer: closing it removes its row of weights. Gating t
 same for activations with act(c x) = c act(x), c >= 0, as ReLU. The last layer's units, the classes, have no gates.
 
 With `penalty` None the asked sparsity, counted in weights, is approached while the noise acts, as in `gates`: all gates
-are shifted so that units holding that many weights lie below 1/2. A unit is never split, so the counted sparsity is the
-nearest that whole units allow, and at most what the gated layers hold. Open units keep all their weights: the columns
-that a closed unit leaves idle in the next layer are counted as kept.
+are shifted so that units holding that many weights lie below 1/2, and steepened. A unit is never split, so the counted
+sparsity is the nearest that whole units allow, and at most what the gated layers hold. Open units keep all their
+weights: the columns that a closed unit leaves idle in the next layer are counted as kept.
 """
 
 import torch
@@ -26,7 +26,7 @@ class Settings(GaussianSettings):
 class GatesStructured(GaussianGates):
     """Gaussian gates over units."""
 
-    name, version, paper = "gates_structured", 2, "arXiv 2603.08914"
+    name, version, paper = "gates_structured", 3, "arXiv 2603.08914"
     sparsity_control, purity = "approximate", "frozen"
     settings_class = Settings
     fan_in: Tensor

@@ -155,6 +155,36 @@ class TestSigma:
         assert float(method.shift) == 0
 
 
+class TestSlope:
+    @pytest.mark.parametrize(("options", "end"), [({}, 3.0), ({"slope_end": 7.0}, 7.0), ({"slope_end": 1.0}, 1.0)])
+    def test_rises_geometrically_about_the_threshold(self, options, end):
+        mu = torch.randn(N, generator=torch.Generator().manual_seed(3))
+        method = fill(make(0.8, **options), mu).eval()
+        for fraction in (0.0, 0.5, 1.0):
+            method.on_progress(fraction)
+            shifted = mu.double().numpy() - float(method.shift)
+            expected = np.clip(end**fraction * (shifted - 0.5) + 0.5, 0, 1)
+            assert np.abs(method.gates().detach().numpy() - expected).max() < 1e-5
+
+    def test_scales_the_gradient_of_a_gate(self):
+        method = fill(make(0.5, slope_end=5.0, sigma_end=1e-6), 0.45 + torch.arange(N) * 1e-7)
+        method.on_progress(1.0)
+        method.gates().sum().backward()
+        assert np.unique(method.mu.grad.numpy()) == pytest.approx([5.0])
+
+    def test_stays_one_under_a_penalty(self):
+        method = fill(make(penalty=1e-4), torch.linspace(-1, 2, N)).eval()
+        method.on_progress(1.0)
+        assert torch.equal(method.gates(), torch.linspace(-1, 2, N).clamp(0, 1))
+
+    def test_belongs_to_the_expected_number_of_open_gates(self):
+        mu = np.random.default_rng(0).normal(0.4, 0.3, N).astype(np.float32)
+        method = fill(make(penalty=2.0, sigma=0.3, slope_end=4.0), torch.from_numpy(mu))
+        method.on_progress(1.0)
+        expected = 2.0 * stats.norm.cdf((4 * (mu.astype(np.float64) - 0.5) + 0.5) / 0.3).sum()
+        assert method.penalty().item() == pytest.approx(expected, rel=1e-5)
+
+
 class TestMask:
     def test_under_a_penalty_is_mu_above_one_half(self):
         mu = torch.linspace(-1, 2, N)

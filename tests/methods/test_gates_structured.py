@@ -130,7 +130,7 @@ def test_gating_a_row_is_gating_the_activation():
     method = make(0.5, network, random_mu(network)).eval()
     method.on_progress(1.0)
     x = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    g1, g2 = (method.mu.detach() - method.shift).clamp(0, 1).split([300, 100])
+    g1, g2 = (3 * (method.mu.detach() - method.shift - 0.5) + 0.5).clamp(0, 1).split([300, 100])
     w1, w2, w3 = network.weights.split([300 * 64, 100 * 300, 10 * 100])
     hidden = g1 * (x.flatten(1) @ w1.view(300, 64).T).relu()  # h = g * act(W h_prev), as the paper writes it
     hidden = g2 * (hidden @ w2.view(100, 300).T).relu()
