@@ -24,6 +24,8 @@ METRICS = (
     "binarisation_gap",
     "sparsity",
     "fractional",
+    "closed",
+    "open",
     "shuffled_accuracy",
     "redrawn_accuracy",
     "inverted_accuracy",

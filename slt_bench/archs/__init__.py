@@ -90,6 +90,16 @@ def find(name: str) -> Arch:
     raise unknown("architecture", name, ARCHS, f"Also: {FAMILIES}.")
 
 
+def hidden_widths(name: str) -> tuple[int, ...]:
+    """Units of each hidden layer of a fully connected network; () of others.
+
+    Raises:
+        UserError: There is no such network.
+    """
+    arch = find(name)
+    return tuple(arch.arguments[0]) if arch.function == "mlp:mlp" else ()
+
+
 def is_known(name: str) -> bool:
     """Whether `find` knows the name; a name of the right form that cannot be built raises its reason."""
     try:

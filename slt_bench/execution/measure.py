@@ -118,7 +118,9 @@ def _take_ticket(
     # Measured as for the ticket, so that only the gates differ between relaxed and hard.
     measure_statistics(network, method.effective(), data.train, data.info)
     row = validate(method, network, data)
+    gates = method.gates()
     relaxed = {"relaxed_accuracy": row["validation_accuracy"], "fractional": row["fractional"]}
+    relaxed |= {"closed": float((gates <= 0).double().mean()), "open": float((gates >= 1).double().mean())}
     mask, weights = method.mask(), method.changed_weights()
     _check_mask(method, mask, network)
     if method.purity == "frozen" and weights is not None:
@@ -139,7 +141,7 @@ def _take_ticket(
         weights=None if weights is None else weights.cpu(),
         provenance={"job": job.model_dump(mode="json"), "method_version": method.version},
     )
-    return ticket, relaxed, _histogram(method.gates())
+    return ticket, relaxed, _histogram(gates)
 
 
 def _histogram(gates: torch.Tensor) -> list[int]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from slt_bench.analysis import frame
 from slt_bench.analysis.verdicts import Judged, judge
+from slt_bench.analysis.widths import narrower
 from slt_bench.benchmark import REFERENCES
 from slt_bench.errors import UserError, unknown
 from slt_bench.files import write_text
@@ -116,6 +117,7 @@ def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, o
     all_looks, baseline = looks(table["label"][~table["method"].isin(REFERENCES)]), _baseline(source, table)
     keys = table[["id", "label", "method", "asked_sparsity", "sparsity", "seed", "status"]]
     more = [keys.drop(columns="sparsity"), keys, keys]
+    setting = [*NETWORK[1:], "budget"]
     parts = [frame.learning(records), frame.layers(records), frame.histograms(records)]
     epochs, layers, bins = (part.merge(key, on="id") for part, key in zip(parts, more, strict=True))
     for (arch, dataset, init, rescale, budget), rows in table.groupby([*NETWORK, "budget"], sort=True):
@@ -128,6 +130,7 @@ def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, o
             epochs=epochs[epochs["id"].isin(ids)],
             layers=layers[layers["id"].isin(ids)],
             bins=bins[bins["id"].isin(ids)],
+            widths=narrower(table[(table[setting] == [dataset, init, rescale, budget]).all(axis=1)], str(arch)),
             looks=all_looks,
             baseline=baseline if (rows["label"] == baseline).any() else "",
             command=_command(source),

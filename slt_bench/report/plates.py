@@ -23,6 +23,8 @@ class Material:
         stem: Part of its files' names.
         table: Its records, as from `analysis.frame`.
         epochs, layers, bins: As from `analysis.frame`'s learning, layers and histograms, with the columns of `table`.
+        widths: The records of networks that differ from this one in their width alone, itself among them, with the
+            column `width`, relative to this one, the widest; empty where there is no other.
         looks: Of the labels in the whole report.
         baseline: The label that ratios are taken to; empty where there is none.
         command: What draws the report.
@@ -36,6 +38,7 @@ class Material:
     epochs: pd.DataFrame
     layers: pd.DataFrame
     bins: pd.DataFrame
+    widths: pd.DataFrame
     looks: Looks
     baseline: str
     command: str

@@ -18,6 +18,7 @@ from slt_bench.report.figures.densities import layer_densities
 from slt_bench.report.figures.gates import binarisation, gate_histograms
 from slt_bench.report.figures.learning import learning_curves
 from slt_bench.report.figures.sanity import sanity_checks
+from slt_bench.report.figures.width import over_width
 from slt_bench.report.plates import Material, Plate, Section, source, write_table
 from slt_bench.report.tables.accuracy import accuracy_table
 from slt_bench.report.tables.comparable import comparable_table, ratio_table
@@ -81,6 +82,13 @@ def _others(material: Material) -> Iterator[Plate]:
             material, "layers", "Layer densities", lambda: layer_densities(densities),
             "The share of weights that the mask keeps in each layer, the first layer at the top; means over seeds.",
             densities["label"],
+        )  # fmt: skip
+    if len(material.widths):
+        yield _figure(
+            material, "width", "Over the width of the network", lambda: over_width(material.widths, looks),
+            "Accuracy of the hard masks (means; bars from the lowest seed to the highest), and "
+            "the shares of gates that end at 0, at 1 and between, of methods that have such.",
+            material.widths["label"], material.widths,
         )  # fmt: skip
     dead = dead_units(densities)
     if len(dead):

@@ -255,6 +255,14 @@ def test_published_gates_take_their_sparsity_from_the_penalty(make_job, context,
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc's allocator")
+def test_shares_of_closed_open_and_fractional_gates_are_recorded(make_job, context, tmp_path):
+    metrics = run_job(make_job(method="gates", sparsity=0.9), tmp_path, context).metrics
+    assert metrics["closed"] + metrics["open"] + metrics["fractional"] == pytest.approx(1)
+    assert metrics["closed"] < 0.9 < metrics["closed"] + metrics["fractional"]
+    metrics = run_job(make_job(sparsity=0.9), tmp_path, context).metrics
+    assert (metrics["closed"], metrics["fractional"]) == (pytest.approx(0.9, abs=1e-3), 0)
+
+
 def test_freed_memory_is_kept_for_the_next_step():
     code = """
 from pathlib import Path

@@ -17,6 +17,8 @@ def add_record(found, job, status, accuracy):
         "relaxed_accuracy": min(1.0, accuracy + 0.01),
         "binarisation_gap": 0.01,
         "fractional": 0.05,
+        "closed": max(0.0, sparsity - 0.05),
+        "open": min(0.95, 1 - sparsity),
         "sparsity": sparsity,
     }
     found.records[job.id] = Record(

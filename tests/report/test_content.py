@@ -81,6 +81,18 @@ def test_times_of_two_machines_have_columns_and_figures_of_their_own(found, tmp_
     assert [cell for cell in gates if cell.endswith(" s")] == ["3.0 s", "4.0 s", "4.5 s", "5.5 s"]
 
 
+def test_networks_of_one_shape_are_drawn_over_their_width(make_job, tmp_path):
+    result = Found()
+    for arch, accuracy in {"mlp30_10": 0.8, "mlp150_50": 0.9, "lenet300": 0.95, "mlp300_300": 0.9}.items():
+        for seed in range(2):
+            job = make_job(label="gates", method="gates", arch=arch, seed=seed)
+            add_record(result, job, "done", accuracy)
+    page = build(Source("tiny", result), tmp_path).page.read_text(encoding="utf-8")
+    assert page.count("Over the width of the network</h") == 1
+    files = {path.stem for path in (tmp_path / "figures").glob("width-*")}
+    assert files == {"width-lenet300-digits-signed_constant-density"}
+
+
 def test_jobs_without_a_record_are_shown(drawn):
     text = drawn.page.read_text()
     assert "gates-&lt;i&gt;x" in text

@@ -11,6 +11,7 @@ from slt_bench.report.figures.accuracy import accuracy_over_sparsity
 from slt_bench.report.figures.densities import layer_densities
 from slt_bench.report.figures.gates import gate_histograms
 from slt_bench.report.figures.sanity import sanity_checks
+from slt_bench.report.figures.width import over_width
 from slt_bench.report.style import looks
 
 LABELS = ["biprop", "edgepopup", "gates", "hard_concrete", "iterand"]
@@ -35,16 +36,19 @@ def table():
     return pd.DataFrame(rows)
 
 
-@pytest.fixture(params=["accuracy", "sanity", "layers", "gates"])
+@pytest.fixture(params=["accuracy", "sanity", "layers", "gates", "width"])
 def figure(request, table):
     """A figure of each kind with several panels or a long axis."""
     parts = pd.concat([table.assign(layer=f"{place}.weight", place=place, density=0.5) for place in range(3)])
     bins = pd.concat([table.assign(low=low, high=low + 0.25, share=0.25) for low in (0.0, 0.25, 0.5, 0.75)])
+    shares = {"closed": 0.7, "open": 0.1, "fractional": 0.2}
+    widths = pd.concat([table.assign(width=width, **shares) for width in (0.1, 0.3, 1.0)])
     makers = {
         "accuracy": lambda: accuracy_over_sparsity(table, curves(table), looks(LABELS), "title"),
         "sanity": lambda: sanity_checks(table, looks(LABELS)),
         "layers": lambda: layer_densities(parts),
         "gates": lambda: gate_histograms(bins),
+        "width": lambda: over_width(widths, looks(LABELS)),
     }
     made = makers[request.param]()
     made.canvas.draw()
