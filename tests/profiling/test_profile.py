@@ -1,5 +1,10 @@
 """Profiles: what is counted is right to the last operation, what is timed adds up."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -105,3 +110,17 @@ def test_on_cuda():
     assert 0.5 < gates.ratio < 5
     assert dense.memory_mb > 1
     assert sum(gates.parts.values()) == pytest.approx(gates.ms, rel=0.3)
+
+
+def test_the_yardstick_compares_a_plain_loop_with_a_dense_step():
+    script = Path(__file__).parents[2] / "benchmarks" / "yardstick.py"
+    command = [sys.executable, str(script), "--arch", "lenet300", "--batch-size", "16", "--rounds", "3"]
+    line = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.fullmatch(
+        r"lenet300, batches of 16, float32, \w+: plain ([\d.]+) ms a step \(\d+ images a second\), "
+        r"slt_bench ([\d.]+) ms, ratio ([\d.]+) \(([\d.]+) to ([\d.]+)\)\n",
+        line,
+    )
+    plain, ours, ratio, low, high = map(float, found.groups())
+    assert min(plain, ours) > 0
+    assert 0 < low <= ratio <= high
