@@ -126,6 +126,7 @@ COUNTS = [
     ("wrn16_8", CIFAR, 100, count_wrn(16, 8, 100)),
     ("wrn40_2", CIFAR, 10, count_wrn(40, 2, 10)),
     ("wrn10_1", MNIST, 10, count_wrn(10, 1, 10, channels=1)),
+    ("vit_micro", CIFAR, 10, count_vit(96, 4, 10, depth=6)),
     ("vit_tiny", CIFAR, 10, count_vit(192, 4, 10)),
     ("vit_small", CIFAR, 10, count_vit(384, 4, 10)),
     ("vit_base", CIFAR, 100, count_vit(768, 4, 100)),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 RECORDED = Path(__file__).with_name("weight_hashes.json")
 CIFAR = ["conv2", "conv4", "conv6", "conv8", "resnet18", "resnet34", "resnet50", "resnet20", "wrn50_2", "wrn28_10"]
-NAMED = ["lenet300", *CIFAR, "vit_tiny", "vit_small", "vit_base", "swin_micro", "swin_t"]
+NAMED = ["lenet300", *CIFAR, "vit_micro", "vit_tiny", "vit_small", "vit_base", "swin_micro", "swin_t"]
 ALL_INITS = ["lenet300", "resnet20", "wrn10_1", "timm:convnext_atto"]
 
 

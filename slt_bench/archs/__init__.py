@@ -49,8 +49,13 @@ ARCHS: dict[str, Arch] = {
     },
     "wrn50_2": Arch("torchvision's Wide-ResNet-50-2", "resnet:torchvision_resnet", ("wide_resnet50_2",)),
     "wrn28_10": Arch("the CIFAR Wide-ResNet-28-10 (Zagoruyko and Komodakis 2016)", "wide_resnet:wrn", (28, 10)),
+    "vit_micro": Arch(
+        "a ViT small enough for a CPU: 6 layers of 96 numbers",
+        "transformer:vit",
+        ("tiny", {"embed_dim": 96, "depth": 6}),
+    ),
     **{
-        f"vit_{size}": Arch(f"timm's ViT-{size}; patches of 4 up to 64 pixels, else 16", "transformer:vit", (size,))
+        f"vit_{size}": Arch(f"timm's ViT-{size}; patches of 4 up to 64 pixels, else 16", "transformer:vit", (size, {}))
         for size in ("tiny", "small", "base")
     },
     "swin_micro": Arch(

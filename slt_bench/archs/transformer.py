@@ -10,11 +10,16 @@ from slt_bench.archs.common import SMALL_IMAGE
 from slt_bench.errors import unknown
 
 
-def vit(size: str, shape: Shape, classes: int) -> nn.Module:
-    """timm's ViT of that size ("tiny", "small", "base") for images of any shape."""
+def vit(size: str, change: dict[str, Any], shape: Shape, classes: int) -> nn.Module:
+    """timm's ViT of that size ("tiny", "small", "base") for images of any shape; `change` is of timm's numbers."""
     patch = 4 if max(shape[1:]) <= SMALL_IMAGE else 16
     network = timm.create_model(
-        f"vit_{size}_patch16_224", num_classes=classes, in_chans=shape[0], img_size=shape[1:], patch_size=patch
+        f"vit_{size}_patch16_224",
+        num_classes=classes,
+        in_chans=shape[0],
+        img_size=shape[1:],
+        patch_size=patch,
+        **change,
     )
     assert isinstance(network, nn.Module)
     return network
