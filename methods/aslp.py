@@ -9,6 +9,9 @@ sparsity; without it, logits are shifted so that the asked one is reached (`_shi
 
 As in the authors' code (N0ciple/ASLP) tau is 1, logits start at 0, SGD has momentum 0.9 with learning rate 50 for the
 logits, without a schedule there, and 1e-3 for the scales, which start at 1. Biases, frozen there, are absent here.
+
+As with `supermask`, in few epochs most probabilities stay near 1/2, where the threshold lies at 0.5: after 4 epochs of
+MNIST the hard mask scores 68% there on validation, the relaxed network 96% (LeNet-300-100, these defaults, one seed).
 """
 
 from typing import Any, ClassVar, Literal

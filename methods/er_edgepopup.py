@@ -9,7 +9,8 @@ one (never above what is given), as in the authors' experiments. The stored code
 ER_SLT) multiplies weights outside of the given ones by their score; that is a slip, and not followed. They restart
 the learning rate in each level; here the suite's schedule goes on.
 
-`source_density` 0.5, `start` 0.6 and 5 levels are theirs; the optimiser is edge-popup's.
+`source_density` 0.5, `start` 0.6 and 5 levels are theirs; the optimiser is edge-popup's. At the density that is given
+nothing is left to choose: that ticket is a random mask.
 """
 
 import torch

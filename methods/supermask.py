@@ -10,7 +10,9 @@ that the asked sparsity is reached (`_shifted`). Their dynamic rescaling by n / 
 the root of it and without a gradient.
 
 The authors take SGD with momentum 0.9 and learning rate 100 for 2,000 epochs of MNIST
-(deconstructing-lottery-tickets, README); logits start at 0.
+(deconstructing-lottery-tickets, README); logits start at 0. In few epochs many stay near it, and at 0.5 that is where
+the threshold lies: after 4 on MNIST half of the probabilities are within 0.1 of 1/2, and the hard mask scores 52% on
+validation where the relaxed network has 96%; at 0.9 95.9% and 96.7% (LeNet-300-100, these defaults, one seed).
 """
 
 from typing import ClassVar, Literal
