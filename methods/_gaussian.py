@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from slt_bench.method import FrozenNetwork, Range, SparsityControl, add_noise, ramp
 
+from ._leaky import leaky_clamp
 from ._multiplier import Multiplier
 from ._shifted import Shifted, ShiftedSettings
 
@@ -22,7 +23,9 @@ class GaussianSettings(ShiftedSettings):
     lr: float = Field(0.03, gt=0)
     sigma: float = Field(0.5, gt=0, description="deviation of the noise at the start")
     sigma_end: float | None = Field(None, gt=0, description="and at the end; None: 0.02, or `sigma` under a penalty")
-    slope_end: float | None = Field(None, gt=0, description="of the gates at the end, from 1; None: 3, or 1 by penalty")
+    slope: float = Field(1.0, gt=0, description="of the gates at the start")
+    slope_end: float | None = Field(None, gt=0, description="and at the end; None: 3, or `slope` under a penalty")
+    leak: float = Field(0.0, ge=0, description="how far beyond 0 and 1 gradients reach a gate; 0: not at all")
     mu_init: float = Field(0.5, ge=0, le=1, description="mean of mu at the start")
     mu_noise: float = Field(0.01, ge=0, description="deviation of mu at the start")
     reach: Literal["shift", "lagrangian", "pi"] = Field("shift", description="how the asked sparsity is reached")
@@ -46,8 +49,8 @@ class GaussianGates(Shifted):
         noise = torch.empty(count, device=network.device).normal_(generator=self.generator)
         self.mu = nn.Parameter(settings.mu_init + settings.mu_noise * noise)
         self.sigma = settings.sigma
-        self.slope = 1.0
-        hard, steep = (HARD_SIGMA, STEEP) if settings.penalty is None else (settings.sigma, 1.0)
+        self.slope = settings.slope
+        hard, steep = (HARD_SIGMA, STEEP) if settings.penalty is None else (settings.sigma, settings.slope)
         self.sigma_end, self.slope_end = settings.sigma_end or hard, settings.slope_end or steep
         self.multiplier = (
             None
@@ -82,6 +85,8 @@ class GaussianGates(Shifted):
         if not self.training:
             return self.expected().clamp(0, 1)
         drawn = add_noise(self.expected(), "normal", self.sigma, self.generator)
+        if self.settings.leak:
+            return leaky_clamp(drawn, self.settings.leak)
         return functional.hardtanh_(drawn, 0, 1)  # a clamp; in place, and with a cheaper gradient
 
     def penalty(self) -> Tensor:
@@ -98,7 +103,7 @@ class GaussianGates(Shifted):
     def on_progress(self, fraction: float) -> None:
         """Anneals the noise, steepens the gates, and moves the threshold or the penalty's weight."""
         self.sigma = self.settings.sigma + (self.sigma_end - self.settings.sigma) * fraction
-        self.slope = self.slope_end**fraction
+        self.slope = self.settings.slope ** (1 - fraction) * self.slope_end**fraction
         if self.multiplier is None or self.sparsity is None:
             super().on_progress(fraction)
         else:

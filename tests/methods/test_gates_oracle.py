@@ -1,6 +1,7 @@
 """Relaxed Bernoulli gates against the closed forms of clamped Gaussians."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from slt_bench.plugins import load
 from slt_bench.search import search
 
 GATES = load().find("gates")
+leaky_clamp = sys.modules[GATES.__mro__[1].__module__].leaky_clamp
 NETWORK = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
 N = 50_200
 
@@ -172,6 +174,15 @@ class TestSlope:
         method.gates().sum().backward()
         assert np.unique(method.mu.grad.numpy()) == pytest.approx([5.0])
 
+    def test_begins_where_it_is_told_to(self):
+        method = fill(make(0.8, slope=0.25, slope_end=4.0), torch.linspace(-1, 2, N)).eval()
+        for fraction, slope in ((0.0, 0.25), (0.5, 1.0), (1.0, 4.0)):
+            method.on_progress(fraction)
+            assert method.slope == pytest.approx(slope)
+        method = make(penalty=1e-4, slope=0.5)
+        method.on_progress(1.0)
+        assert method.slope == 0.5
+
     def test_stays_one_under_a_penalty(self):
         method = fill(make(penalty=1e-4), torch.linspace(-1, 2, N)).eval()
         method.on_progress(1.0)
@@ -183,6 +194,44 @@ class TestSlope:
         method.on_progress(1.0)
         expected = 2.0 * stats.norm.cdf((4 * (mu.astype(np.float64) - 0.5) + 0.5) / 0.3).sum()
         assert method.penalty().item() == pytest.approx(expected, rel=1e-5)
+
+
+class TestLeak:
+    def test_gradients_fall_exponentially_beyond_the_bounds(self):
+        values = torch.linspace(-1, 2, 301)
+        mu = values.clone().requires_grad_()
+        weights = torch.linspace(1, 3, 301)
+        clamped = leaky_clamp(mu, 0.4)
+        assert torch.equal(clamped, values.clamp(0, 1))
+        (clamped * weights).sum().backward()
+        beyond = np.maximum(np.maximum(-values.double().numpy(), values.double().numpy() - 1), 0)
+        assert np.abs(mu.grad.numpy() - weights.numpy() * np.exp(-beyond / 0.4)).max() < 1e-6
+
+    def test_a_closed_gate_learns_only_with_it(self):
+        for leak, share in ((0.0, 0.0), (0.5, math.exp(-0.3 / 0.5))):
+            method = fill(make(penalty=1e-4, sigma=1e-6, leak=leak), -0.3)
+            method.gates().sum().backward()
+            assert float(method.mu.grad.mean()) == pytest.approx(share, abs=1e-4)
+
+
+class TestBest:
+    def test_is_gates_with_other_defaults(self):
+        best = load().find("gates_best")
+        chosen = best.settings_class()
+        mu = torch.randn(N, generator=torch.Generator().manual_seed(3))
+        methods = [
+            fill(kind(NETWORK, kind.settings_class(**chosen.model_dump()), 0.9), mu).eval() for kind in (best, GATES)
+        ]
+        for fraction in (0.0, 0.4, 1.0):
+            one, other = (method.on_progress(fraction) or method.gates() for method in methods)
+            assert torch.equal(one, other)
+
+    def test_all_of_its_gates_begin_between_closed_and_open(self):
+        best = load().find("gates_best")
+        method = best(NETWORK, best.settings_class(), 0.9)
+        method.on_progress(0.0)
+        gates = method.gates()
+        assert float(((gates > 0) & (gates < 1)).double().mean()) == 1
 
 
 class TestMask:
