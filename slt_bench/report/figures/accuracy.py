@@ -14,6 +14,7 @@ from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, Looks, use_styl
 
 ROOM = 0.02  # of an interval above the best mean that is shown
 NEAR = 6.0  # points below the best that the upper of two panels shows
+FAR = 24.0  # points that one panel can hold
 
 
 def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Looks, title: str) -> Figure:
@@ -30,7 +31,7 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
     use_style()
     learned = curves[~curves["method"].isin(REFERENCES) & (curves["n"] > 0)]
     lowest, top = _extent(learned, curves)
-    if top - lowest > 2 * NEAR:
+    if top - lowest > FAR:
         figure, (upper, lower) = plt.subplots(
             2, 1, figsize=(COLUMN_INCHES, 3.6), layout="constrained", sharex=True, height_ratios=(5, 2)
         )
