@@ -19,6 +19,7 @@ SMALL = ["--methods", "gates,edgepopup", "--no-references", "--archs", "lenet300
 GRID = (*SMALL, "--sparsities", "0.5,0.8,0.9", "--seeds", "0-3", "--epochs", "3")  # 24 jobs
 LONG = (*SMALL[:1], "gates", *SMALL[2:], "--sparsities", "0.5", "--epochs", "300")  # about 9 s a job
 ONE, THREE = (*LONG, "--seeds", "0"), (*LONG, "--seeds", "0-2")
+SLOW = (*LONG[:-1], "400", "--seeds", "0-2")
 KEEP = ("--checkpoint-seconds", "1")
 
 
@@ -47,7 +48,7 @@ def test_a_task_is_a_pack(sweep, undisturbed):
     assert code == 0, output
     assert len(one.tasks()) == 2
     expected = undisturbed(*GRID)
-    assert len(one.records()) == 8
+    assert one.records().keys() == {key for key, record in expected.items() if record.job.sparsity == 0.5}
     for identity, record in one.records().items():
         assert (record.status, record.provenance["packed"]) == ("done", 4)
         assert record.metrics["test_accuracy"] == pytest.approx(expected[identity].metrics["test_accuracy"], abs=0.02)
@@ -177,7 +178,7 @@ def test_a_failed_node_loses_no_more_than_the_time_since_the_checkpoint(sweep, u
 
 
 def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed, same_as):
-    one = sweep(*THREE)
+    one = sweep(*SLOW)
     process = one.start(*KEEP, "--max-parallel", "1")
     one.wait_for_running()
     process.terminate()
@@ -188,16 +189,16 @@ def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed,
     again = one.start()  # follows; submits nothing
     left = re.fullmatch(r"0 of 3 jobs to run, ([23]) run or wait elsewhere\n", again.stdout.readline())
     assert left, "a busy machine may be through with one before it looks"
+    one.wait_for_running()  # one that is just starting could not say why it stops
     code, told = one.call("cancel", "adhoc")
     assert code == 0
     assert re.search(r"cancelled [123] SLURM tasks?\b", told)
     code, output = one.finish(again)
     assert code == 3, output
     assert len(one.tasks()) == 3
-    # One that was just starting has not yet learned to say why it stops.
-    assert re.search(r"stopped by SIGTERM|cancelled; no checkpoint", one.call("status")[1])
+    assert "stopped by SIGTERM" in one.call("status")[1]
     assert one.run()[0] == 0
-    same_as(one.records(), undisturbed(*THREE))
+    same_as(one.records(), undisturbed(*SLOW))
 
 
 def test_a_second_run_waits_for_what_a_rerun_replaces(sweep):
