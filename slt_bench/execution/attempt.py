@@ -40,10 +40,10 @@ def attempt_all(
     Args:
         jobs: Of the work.
         work: Where and how.
-        watcher: As of `attempt`.
-        stopper: As of `attempt`.
-        captures: As of `attempt`; what a pack prints goes into the log of its first job.
-        echoes: As of `attempt`.
+        watcher: As of `attempting`.
+        stopper: As of `attempting`.
+        captures: As of `attempting`; what a pack prints goes into the log of its first job.
+        echoes: As of `attempting`.
 
     Returns:
         Those that another living process is at.
@@ -55,11 +55,15 @@ def attempt_all(
     elsewhere: list[Job] = []
     suspects = {job.id: job for job in jobs if work.pack > 1 and died(work.folder / job.folder)}
     for pack in [*work.packs([job for job in jobs if job.id not in suspects]), *((job,) for job in suspects.values())]:
-        attempts = [
-            attempting(job, work, watcher, stopper, captures=captures and place == 0, echoes=echoes, packed=len(pack))
-            for place, job in enumerate(pack)
-        ]
-        ended = Pack(attempts).drive() if len(pack) > 1 else [drive(attempts[0])]
+        if len(pack) == 1:
+            ended = [attempt(pack[0], work, watcher, stopper, captures=captures, echoes=echoes)]
+        else:
+            first, size = pack[0], len(pack)
+            attempts = [
+                attempting(job, work, watcher, stopper, captures=captures and job is first, echoes=echoes, packed=size)
+                for job in pack
+            ]
+            ended = Pack(attempts).drive()
         elsewhere += [job for job, over in zip(pack, ended, strict=True) if not over]
     return elsewhere
 
