@@ -8,7 +8,6 @@ batch), channels last, a fused optimiser. Steps of both are taken in turns, and 
 
 import argparse
 from collections.abc import Callable
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -17,8 +16,8 @@ from torch.nn import functional
 from slt_bench import archs
 from slt_bench.data import find
 from slt_bench.profiling.subject import Subject, Wish
-
-WARM_UP = 3
+from slt_bench.profiling.timing import time_steps
+from slt_bench.steps import autocast
 
 
 def main() -> None:
@@ -32,10 +31,11 @@ def main() -> None:
     asked = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     wish = Wish(asked.batch_size, asked.precision, asked.compile, device)
-    dense, plain = Subject.build("dense", asked.arch, wish, "sgd"), plain_step(asked.arch, wish)
-    times = np.array([(timed(plain), timed(lambda: dense.step(0.5))) for _ in range(WARM_UP + asked.rounds)])[WARM_UP:]
-    low, middle, high = np.percentile(times[:, 1] / times[:, 0], (25, 50, 75))
-    ours, theirs = 1000 * np.median(times, axis=0)[::-1]
+    plain, dense = time_steps(
+        [Plain(asked.arch, wish), Subject.build("dense", asked.arch, wish, "sgd")], 0, asked.rounds
+    )
+    middle, low, high = dense.ratio(plain)
+    theirs, ours = (1000 * float(np.median(times.wall)) for times in (plain, dense))
     print(
         f"{asked.arch}, batches of {wish.batch_size}, {wish.precision}, {device}: plain {theirs:.2f} ms a step "
         f"({1000 * wish.batch_size / theirs:.0f} images a second), slt_bench {ours:.2f} ms, "
@@ -43,34 +43,29 @@ def main() -> None:
     )
 
 
-def plain_step(arch: str, wish: Wish) -> Callable[[], None]:
-    """A function that takes a step of dense training."""
-    device, info = torch.device(wish.device), find(archs.find(arch).dataset)
-    images = torch.randn(4 * wish.batch_size, *info.shape, device=device).to(memory_format=torch.channels_last)
-    labels = torch.randint(info.classes, (len(images),), device=device)
-    network = archs.find(arch).build(info.shape, info.classes).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True)
-    forward = torch.compile(network) if wish.compiled else network
+class Plain:
+    """Dense training that takes steps."""
 
-    def step() -> None:
-        rows = torch.randint(len(images), (wish.batch_size,), device=device)
-        batch = images[rows].roll((1, -1), (2, 3)).flip(3)
-        with torch.autocast(device.type, torch.bfloat16, enabled=wish.precision == "bf16"):
-            loss = functional.cross_entropy(forward(batch).float(), labels[rows])
-        optimizer.zero_grad(set_to_none=True)
+    def __init__(self, arch: str, wish: Wish) -> None:
+        self.device, self.wish, info = torch.device(wish.device), wish, find(archs.find(arch).dataset)
+        images = torch.randn(4 * wish.batch_size, *info.shape, device=self.device)
+        self.images = images.to(memory_format=torch.channels_last)
+        self.labels = torch.randint(info.classes, (len(images),), device=self.device)
+        network = archs.find(arch).build(info.shape, info.classes)
+        network = network.to(self.device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True)
+        self.forward = torch.compile(network) if wish.compiled else network
+
+    def step(self, _: float, lap: Callable[[str], None]) -> None:
+        """One step, timed as a whole."""
+        rows = torch.randint(len(self.images), (self.wish.batch_size,), device=self.device)
+        batch = self.images[rows].roll((1, -1), (2, 3)).flip(3)
+        with autocast(self.wish.precision, self.device):
+            loss = functional.cross_entropy(self.forward(batch).float(), self.labels[rows])
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
-
-    return step
-
-
-def timed(step: Callable[[], None]) -> float:
-    """Seconds until the device has ended a step."""
-    start = perf_counter()
-    step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return perf_counter() - start
+        self.optimizer.step()
+        lap("update")
 
 
 if __name__ == "__main__":

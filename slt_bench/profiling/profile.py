@@ -128,7 +128,7 @@ def _row(
         batch_size=subject.wish.batch_size,
         precision=subject.wish.precision,
         compiled=subject.wish.compiled,
-        device=subject.network.device.type,
+        device=subject.device.type,
         threads=torch.get_num_threads(),
         rounds=len(times.wall),
         ms=float(middle),

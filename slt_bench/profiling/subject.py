@@ -85,9 +85,14 @@ class Subject:
         """The kind of its optimiser, as settings name it."""
         return "sgd" if isinstance(self.optimizer, torch.optim.SGD) else "adam"
 
+    @property
+    def device(self) -> torch.device:
+        """Where its steps are taken."""
+        return self.network.device
+
     def step(self, fraction: float, lap: Callable[[str], None] = lambda _: None) -> None:
         """One step, data included, as the search takes it; `lap` is told the parts of `PARTS`."""
-        rows = torch.randint(len(self.split), (self.wish.batch_size,), device=self.network.device)
+        rows = torch.randint(len(self.split), (self.wish.batch_size,), device=self.device)
         images, labels = training_batch(*self.split.take(rows), self.info, self.generator, augmented=True)
         lap("data")
         self.method.on_progress(fraction)

@@ -4,15 +4,16 @@ Machines are shared and slow down together, so a round takes one step of every s
 the rounds' ratios.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from time import perf_counter, process_time
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from slt_bench.profiling.subject import PARTS, Subject
+from slt_bench.profiling.subject import PARTS
 
 WARM_UP = 3  # rounds that are not counted
 
@@ -37,7 +38,18 @@ class Times:
         return float(middle), float(low), float(high)
 
 
-def time_steps(subjects: Sequence[Subject], seconds: float, least_rounds: int = 5) -> list[Times]:
+class Steps(Protocol):
+    """What takes steps on a device, as a `Subject` does; `step` ends with a lap."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where."""
+
+    def step(self, fraction: float, lap: Callable[[str], None]) -> None:
+        """One step; `lap` is told the parts of `PARTS` as they end."""
+
+
+def time_steps(subjects: Sequence[Steps], seconds: float, least_rounds: int = 5) -> list[Times]:
     """Time rounds of one step of each subject, after a few that warm up.
 
     Args:
@@ -52,7 +64,7 @@ def time_steps(subjects: Sequence[Subject], seconds: float, least_rounds: int = 
         if rounds == 0:
             start = perf_counter()
         for subject, times in zip(subjects, taken, strict=True):
-            watch = _CudaWatch() if subject.network.device.type == "cuda" else _Watch()
+            watch = _CudaWatch() if subject.device.type == "cuda" else _Watch()
             subject.step((max(rounds, 0) % 100) / 100, watch.lap)
             timed = watch.end()
             if rounds >= 0:
