@@ -11,6 +11,8 @@ from slt_bench.claims import is_alive, read_claim
 from slt_bench.runs import read_runs
 
 PATIENCE = 240.0
+PATIENT = Path(__file__).parents[1] / "patient"  # a method whose searches last as long as the environment says
+STEPS = 400  # about those of a search of `patient` over the tests' 40 epochs
 
 
 def slurm(*command):
@@ -37,13 +39,13 @@ class Sweep:
     def command(self, verb, *more):
         return [sys.executable, "-m", "slt_bench", verb, *more]
 
-    def start(self, *more, prefix=()):
-        """Begin a run on the cluster."""
+    def start(self, *more, prefix=(), pause=10):
+        """Begin a run on the cluster, to be disturbed: a search of `patient` pauses for so many seconds in all."""
         command = self.command("run", *self.options, "--executor", "slurm", "--threads", "1", "--no-report", *more)
         return subprocess.Popen(
             [*prefix, *command],
             cwd=self.room,
-            env=self.environment,
+            env=self.environment | {"SLT_BENCH_TEST_PAUSE": str(pause / STEPS)},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -56,7 +58,7 @@ class Sweep:
 
     def run(self, *more):
         """A run on the cluster from start to end: exit code and output."""
-        return self.finish(self.start(*more))
+        return self.finish(self.start(*more, pause=0))
 
     def call(self, verb, *more):
         """Another verb: exit code and output."""

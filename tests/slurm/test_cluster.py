@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from cluster import slurm, wait_until
+from cluster import PATIENT, slurm, wait_until
 
 from slt_bench.attempts import read_attempts
 from slt_bench.claims import read_claim
@@ -15,11 +15,10 @@ from slt_bench.runs import read_runs
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-SMALL = ["--methods", "gates,edgepopup", "--no-references", "--archs", "lenet300", "--datasets", "digits"]
-GRID = (*SMALL, "--sparsities", "0.5,0.8,0.9", "--seeds", "0-3", "--epochs", "3")  # 24 jobs
-LONG = (*SMALL[:1], "gates", *SMALL[2:], "--sparsities", "0.5", "--epochs", "300")  # about 9 s a job
+SMALL = ("--no-references", "--archs", "lenet300", "--datasets", "digits")
+GRID = ("--methods", "gates,edgepopup", *SMALL, "--epochs", "3", "--sparsities", "0.5,0.9", "--seeds", "0-3")  # 16 jobs
+LONG = ("--methods", "patient", "--plugins", str(PATIENT), *SMALL, "--sparsities", "0.5", "--epochs", "40")
 ONE, THREE = (*LONG, "--seeds", "0"), (*LONG, "--seeds", "0-2")
-SLOW = (*LONG[:-1], "400", "--seeds", "0-2")
 KEEP = ("--checkpoint-seconds", "1")
 
 
@@ -34,12 +33,12 @@ def test_arrays_give_the_records_of_inline(sweep, undisturbed, same_as, options)
     assert code == 0, output
     same_as(one.records(), undisturbed(*GRID))
     tasks = one.tasks()
-    assert len(tasks) == (2 if options else 24)
+    assert len(tasks) == (2 if options else 16)
     limit = int(slurm("scontrol", "show", "config").split("MaxArraySize")[1].split()[1])
-    assert count_arrays(tasks) == (1 if options else -(-24 // limit))
+    assert count_arrays(tasks) == (1 if options else -(-16 // limit))
     assert all(unit.over == "done" for run in read_runs(one.folder) for unit in run.units)
     assert one.call("status")[0] == 0
-    assert one.run()[1].startswith("0 of 24 jobs to run")
+    assert one.run()[1].startswith("0 of 16 jobs to run")
 
 
 def test_a_task_is_a_pack(sweep, undisturbed):
@@ -55,13 +54,13 @@ def test_a_task_is_a_pack(sweep, undisturbed):
 
 
 def test_a_time_limit_puts_a_job_back_into_the_queue(sweep, undisturbed, same_as):
-    long = (*ONE[:-3], "1200", *ONE[-2:])  # about half a minute
-    one = sweep(*long)
-    code, output = one.run("--slurm", "timeout_min=1,signal_delay_s=30")
+    one = sweep(*ONE)
+    process = one.start("--slurm", "timeout_min=1,signal_delay_s=10", pause=50)  # SLURM signals 10 to 40 s too early
+    code, output = one.finish(process)
     assert code == 0, output
     assert "stopped by SIGUSR2" in one.log()
     assert "goes on from a checkpoint" in one.log()
-    same_as(one.records(), undisturbed(*long))
+    same_as(one.records(), undisturbed(*ONE))
 
 
 def test_a_preempted_job_ends_in_the_same_record(sweep, undisturbed, same_as):
@@ -178,8 +177,8 @@ def test_a_failed_node_loses_no_more_than_the_time_since_the_checkpoint(sweep, u
 
 
 def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed, same_as):
-    one = sweep(*SLOW)
-    process = one.start(*KEEP, "--max-parallel", "1")
+    one = sweep(*THREE)
+    process = one.start(*KEEP, "--max-parallel", "1", pause=25)  # as long as it takes to ask for the status twice
     one.wait_for_running()
     process.terminate()
     code, output = one.finish(process)
@@ -198,7 +197,7 @@ def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed,
     assert len(one.tasks()) == 3
     assert "stopped by SIGTERM" in one.call("status")[1]
     assert one.run()[0] == 0
-    same_as(one.records(), undisturbed(*SLOW))
+    same_as(one.records(), undisturbed(*THREE))
 
 
 def test_a_second_run_waits_for_what_a_rerun_replaces(sweep):
@@ -215,7 +214,7 @@ def test_a_second_run_waits_for_what_a_rerun_replaces(sweep):
 
 
 def test_a_run_can_be_started_inside_an_allocation(sweep, undisturbed, same_as):
-    one = sweep(*GRID[:-6], "--sparsities", "0.5", "--seeds", "0", "--epochs", "3")
+    one = sweep(*GRID[:-4], "--sparsities", "0.5", "--seeds", "0")
     process = one.start(prefix=("srun", "--ntasks=1", "--cpus-per-task=2", "--mem=600M"))
     code, output = one.finish(process)
     assert code == 0, output
@@ -223,7 +222,7 @@ def test_a_run_can_be_started_inside_an_allocation(sweep, undisturbed, same_as):
 
 
 def test_a_site_that_exports_nothing_still_finds_the_task(sweep):
-    one = sweep(*GRID[:-6], "--sparsities", "0.5", "--seeds", "0", "--epochs", "1")
+    one = sweep(*GRID[:-4], "--sparsities", "0.5", "--seeds", "0")
     one.environment |= {"SBATCH_EXPORT": "NONE", "SLURM_EXPORT_ENV": "NONE"}
     code, output = one.run("--slurm", f"setup=export SLURM_CONF={os.environ.get('SLURM_CONF', '')}")
     assert code == 0, output
