@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.noise import add_noise, noise
+from slt_bench.ranking import keep_top, kth_smallest
 from slt_bench.streams import derive_seed
 
 __all__ = [
@@ -198,42 +198,6 @@ class Method(nn.Module, ABC):
 
     def on_progress(self, fraction: float) -> None:
         """Called before every step with the part of the budget that is spent, from 0 up to (but not) 1; and with 1."""
-
-
-def keep_top(values: Tensor, count: int) -> Tensor:
-    """A mask of the `count` largest of a vector, found by selection in linear time; ties go to the lowest index.
-
-    Args:
-        values: (n,) numbers without NaN.
-        count: How many to keep; below 0 counts as 0, above n as n.
-
-    Returns:
-        (n,) bool with exactly `count` True. On CUDA nothing waits for the device.
-    """
-    values = values.detach()
-    removed = values.numel() - count
-    if removed <= 0 or count <= 0:
-        return torch.full_like(values, removed <= 0, dtype=torch.bool)
-    if values.is_cuda:
-        threshold = kth_smallest(values, removed)
-        mask, ties = values > threshold, values == threshold
-        return mask | (ties & (ties.cumsum(0) <= count - mask.sum()))
-    array = values.numpy()
-    ranked = np.partition(array, removed - 1)
-    kept = array > ranked[removed - 1]
-    if ranked[removed:].min() == ranked[removed - 1]:
-        tied = np.flatnonzero(array == ranked[removed - 1])
-        kept[tied[: count - np.count_nonzero(kept)]] = True
-    return torch.from_numpy(kept)
-
-
-def kth_smallest(values: Tensor, k: int) -> Tensor:
-    """The k-th smallest (1 <= k <= n) of a vector, a scalar tensor."""
-    values = values.detach()
-    if values.is_cuda:
-        return values.kthvalue(k).values
-    # NumPy's quickselect is vectorised: about 10 times as fast as torch's on a CPU.
-    return torch.as_tensor(np.partition(values.numpy(), k - 1)[k - 1])
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -1,9 +1,8 @@
 """Edge-popup against a plain implementation of the published rule, and the tools that it is made of."""
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
@@ -11,7 +10,7 @@ from torch.nn import functional
 from slt_bench.data.dataset import load as load_data
 from slt_bench.data.pipeline import normalise
 from slt_bench.frozen import FrozenNetwork
-from slt_bench.method import keep_top, kth_smallest, ramp, straight_through
+from slt_bench.method import ramp, straight_through
 from slt_bench.plugins import load
 
 EDGEPOPUP = load().find("edgepopup")
@@ -155,54 +154,6 @@ class TestScores:
     def test_defaults_are_the_authors(self):
         (group,) = make(0.5).optimizer().param_groups
         assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.9, 1e-4)
-
-
-def reference_keep_top(values, count):
-    """By a stable sort: the `count` largest, of equal ones the first."""
-    order = np.argsort(-np.asarray(values, dtype=np.float64), kind="stable")
-    mask = np.zeros(len(values), dtype=bool)
-    mask[order[: max(0, count)]] = True
-    return mask
-
-
-NUMBERS = st.one_of(
-    st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=60),
-    st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=60),
-)
-
-
-class TestKeepTop:
-    @settings(max_examples=300, deadline=None)
-    @given(NUMBERS, st.integers(-2, 65))
-    def test_is_a_stable_sort(self, values, count):
-        mask = keep_top(torch.tensor(values), count)
-        assert mask.dtype == torch.bool
-        assert int(mask.sum()) == min(max(count, 0), len(values))
-        assert mask.tolist() == reference_keep_top(values, count).tolist()
-
-    def test_a_large_vector_of_ties(self):
-        values = torch.randint(5, (100_000,), generator=torch.Generator().manual_seed(0)).float()
-        for count in (0, 1, 50_000, 99_999, 100_000):
-            assert keep_top(values, count).tolist() == reference_keep_top(values, count).tolist()
-
-    def test_leaves_its_input_alone(self):
-        values = torch.rand(1000, requires_grad=True)
-        before = values.detach().clone()
-        assert not keep_top(values, 300).requires_grad
-        assert torch.equal(values, before)
-
-
-class TestKthSmallest:
-    @settings(max_examples=200, deadline=None)
-    @given(NUMBERS, st.data())
-    def test_is_that_of_a_sort(self, values, data):
-        k = data.draw(st.integers(1, len(values)))
-        tensor = torch.tensor(values)
-        assert kth_smallest(tensor, k).item() == np.sort(np.float32(values))[k - 1]
-        assert tensor.tolist() == torch.tensor(values).tolist()
-
-    def test_no_gradient_flows(self):
-        assert not kth_smallest(torch.rand(5, requires_grad=True), 2).requires_grad
 
 
 def test_straight_through():

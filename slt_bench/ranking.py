@@ -1,0 +1,67 @@
+"""The largest of many numbers, by selection in linear time."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float32]
+FEW = 1 << 14  # numbers that NumPy partitions as fast
+HALF = 1 << 15  # float32 have so many upper halves of one sign
+
+
+def keep_top(values: Tensor, count: int) -> Tensor:
+    """A mask of the `count` largest of a vector, found by selection in linear time; ties go to the lowest index.
+
+    Args:
+        values: (n,) numbers without NaN.
+        count: How many to keep; below 0 counts as 0, above n as n.
+
+    Returns:
+        (n,) bool with exactly `count` True. On CUDA nothing waits for the device.
+    """
+    values = values.detach()
+    removed = values.numel() - count
+    if removed <= 0 or count <= 0:
+        return torch.full_like(values, removed <= 0, dtype=torch.bool)
+    if values.is_cuda:
+        threshold = kth_smallest(values, removed)
+        mask, ties = values > threshold, values == threshold
+        return mask | (ties & (ties.cumsum(0) <= count - mask.sum()))
+    array = values.numpy()
+    last = _kth_smallest(array, removed)
+    kept = array > last
+    missing = count - np.count_nonzero(kept)
+    if missing:
+        kept[np.flatnonzero(array == last)[:missing]] = True
+    return torch.from_numpy(kept)
+
+
+def kth_smallest(values: Tensor, k: int) -> Tensor:
+    """The k-th smallest (1 <= k <= n) of a vector, a scalar tensor."""
+    values = values.detach()
+    return values.kthvalue(k).values if values.is_cuda else torch.as_tensor(_kth_smallest(values.numpy(), k))
+
+
+def _kth_smallest(array: Floats, k: int) -> np.float32:
+    """NumPy's quickselect, about 10 times as fast as torch's on a CPU; of many numbers on few that are near."""
+    if array.size > FEW and array.dtype == np.float32:
+        array, k = _near(array, k)
+    ranked: np.float32 = np.partition(array, k - 1)[k - 1]
+    return ranked
+
+
+def _near(array: Floats, k: int) -> tuple[Floats, int]:
+    """The numbers that share sign, exponent and 7 bits of the mantissa with the k-th smallest, and its rank in them.
+
+    A histogram of the upper halves of the numbers tells where it lies: those of positive numbers ascend with them,
+    those of negative ones descend.
+    """
+    upper = (np.ascontiguousarray(array).view(np.uint32) >> 16).view(np.int32)
+    counts = torch.bincount(torch.from_numpy(upper)).numpy()  # several times as fast as NumPy's
+    positive, negative = counts[:HALF], counts[: HALF - 1 : -1]
+    upto = np.cumsum(np.concatenate([negative, positive]))
+    place = int(np.searchsorted(upto, k))
+    half = place - len(negative) if place >= len(negative) else len(counts) - 1 - place
+    below = int(upto[place - 1]) if place else 0
+    return array[np.flatnonzero(upper == half)], k - below

@@ -1,0 +1,83 @@
+"""Selection, compared with sorting."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slt_bench.ranking import keep_top, kth_smallest
+
+MANY = 20_001  # of which a histogram is made first
+
+
+def reference_keep_top(values, count):
+    """By a stable sort: the `count` largest, of equal ones the first."""
+    order = np.argsort(-np.asarray(values, dtype=np.float64), kind="stable")
+    mask = np.zeros(len(values), dtype=bool)
+    mask[order[: max(0, count)]] = True
+    return mask
+
+
+NUMBERS = st.one_of(
+    st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=60),
+    st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=60),
+)
+
+
+class TestKeepTop:
+    @settings(max_examples=300, deadline=None)
+    @given(NUMBERS, st.integers(-2, 65))
+    def test_is_a_stable_sort(self, values, count):
+        mask = keep_top(torch.tensor(values), count)
+        assert mask.dtype == torch.bool
+        assert int(mask.sum()) == min(max(count, 0), len(values))
+        assert mask.tolist() == reference_keep_top(values, count).tolist()
+
+    def test_a_large_vector_of_ties(self):
+        values = torch.randint(5, (100_000,), generator=torch.Generator().manual_seed(0)).float()
+        for count in (0, 1, 50_000, 99_999, 100_000):
+            assert keep_top(values, count).tolist() == reference_keep_top(values, count).tolist()
+
+    @settings(max_examples=60, deadline=None)
+    @given(NUMBERS, st.floats(0, 1), st.integers(0, 2**32 - 1))
+    def test_of_many_numbers_is_one_too(self, values, share, seed):
+        many = np.random.default_rng(seed).permutation(np.resize(np.float32(values), MANY))
+        count = round(share * MANY)
+        assert keep_top(torch.from_numpy(many), count).tolist() == reference_keep_top(many, count).tolist()
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    @pytest.mark.parametrize("scale", [1e-42, 1e-3, 1.0, 1e38])
+    def test_of_numbers_of_any_size(self, sign, scale):
+        numbers = torch.randn(MANY, generator=torch.Generator().manual_seed(0)).abs() * scale * sign
+        for count in (1, 7, MANY // 10, MANY // 2, MANY - 1):
+            assert keep_top(numbers, count).tolist() == reference_keep_top(numbers, count).tolist()
+
+    def test_of_every_second_number(self):
+        numbers = torch.randn(2 * MANY, generator=torch.Generator().manual_seed(0))[::2]
+        assert keep_top(numbers, 99).tolist() == reference_keep_top(numbers, 99).tolist()
+
+    def test_leaves_its_input_alone(self):
+        values = torch.rand(1000, requires_grad=True)
+        before = values.detach().clone()
+        assert not keep_top(values, 300).requires_grad
+        assert torch.equal(values, before)
+
+
+class TestKthSmallest:
+    @settings(max_examples=200, deadline=None)
+    @given(NUMBERS, st.data())
+    def test_is_that_of_a_sort(self, values, data):
+        k = data.draw(st.integers(1, len(values)))
+        tensor = torch.tensor(values)
+        assert kth_smallest(tensor, k).item() == np.sort(np.float32(values))[k - 1]
+        assert tensor.tolist() == torch.tensor(values).tolist()
+
+    @settings(max_examples=60, deadline=None)
+    @given(NUMBERS, st.integers(1, 20_000))
+    def test_is_that_of_a_sort_of_many(self, values, k):
+        many = np.resize(np.float32(values), 20_000)
+        assert kth_smallest(torch.from_numpy(many), k).item() == np.sort(many)[k - 1]
+
+    def test_no_gradient_flows(self):
+        assert not kth_smallest(torch.rand(5, requires_grad=True), 2).requires_grad
