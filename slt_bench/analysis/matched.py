@@ -25,6 +25,8 @@ REACHES = [
     *("label", "method", "purity", "reference", "points", "accuracy", "sparsity", "low", "high", "n", "at_end", "short")
 ]
 RATIOS = ["label", "kind", "at", "ratio", "low", "high", "n", "remaining_ratio", "at_end"]
+TRADES = ["label", "accuracy", "baseline_sparsity", "sparsity", "n"]
+STEP = 0.0025  # between accuracies at which sparsities are compared
 
 
 def comparable_sparsity(table: pd.DataFrame, points: Sequence[float] = (1.0, 2.0)) -> pd.DataFrame:
@@ -101,6 +103,33 @@ def ratios(table: pd.DataFrame, baseline: str, points: Sequence[float] = (1.0, 2
         if not math.isnan(reference):
             rows += [{"label": label} | _sparsity_ratio(group, base, reference - point / 100) for point in points]
     return pd.DataFrame(rows, columns=RATIOS)
+
+
+def at_equal_accuracy(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """How sparse each other learned label is where a baseline is as accurate, for every accuracy that both pass.
+
+    Args:
+        table: Of one network and budget, as from `frame`.
+        baseline: The label to compare with.
+
+    Returns:
+        A row for each label and accuracy, in steps of `STEP`, with the columns of `TRADES`: baseline_sparsity and
+        sparsity are means over the n seeds that both have. Accuracies are left out that a seed of either never reaches,
+        or still has at its sparsest point, where its true sparsity is not known.
+    """
+    base = table.loc[table["label"] == baseline, NEEDED]
+    rows = []
+    for label, group in _learned(table).groupby("label", sort=True):
+        if label == baseline or base.empty:
+            continue
+        for accuracy in np.arange(0.0, 1.0, STEP):
+            first, second = reaches(group, accuracy), reaches(base, accuracy)
+            seeds = first.index.intersection(second.index)
+            known = pd.concat([first.loc[seeds], second.loc[seeds]])
+            if len(seeds) and known["sparsity"].notna().all() and not known["at_end"].any():
+                means = (second.loc[seeds, "sparsity"].mean(), first.loc[seeds, "sparsity"].mean())
+                rows.append((label, accuracy, *means, len(seeds)))
+    return pd.DataFrame(rows, columns=TRADES)
 
 
 def _learned(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from slt_bench.analysis import frame
+from slt_bench.analysis.networks import NETWORK, UNDER
 from slt_bench.analysis.verdicts import Judged, judge
 from slt_bench.analysis.widths import narrower
 from slt_bench.benchmark import REFERENCES
@@ -15,9 +16,9 @@ from slt_bench.errors import UserError, unknown
 from slt_bench.files import write_text
 from slt_bench.published import Claim
 from slt_bench.records import Found, Record
-from slt_bench.report.overall import overall_plates
+from slt_bench.report.overall import Overall, overall_plates
 from slt_bench.report.page import render
-from slt_bench.report.plates import NETWORK, Material
+from slt_bench.report.plates import Material
 from slt_bench.report.pool import drawing
 from slt_bench.report.style import looks
 from slt_bench.report.tables.table import Table
@@ -91,7 +92,8 @@ def build(source: Source, out: Path) -> Report:
     materials = list(_materials(source, usable.compared, table, out))
     verdicts = judge(source.claims, table)
     with drawing(materials) as drawn:
-        plates = overall_plates(table, verdicts, _baseline(source, table), _command(source), out)
+        looked = looks(_labels(table))
+        plates = overall_plates(Overall(table, verdicts, looked, _baseline(source, table), _command(source), out))
         sections = list(drawn)
     flagged = {record.job.folder: "; ".join(record.flags) for record in usable.compared if record.flags}
     report = Report(out / "index.html", verdicts=verdicts, flagged=flagged, left_out=left_out)
@@ -114,13 +116,13 @@ def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, o
         return
     several = table.groupby(NETWORK)["budget"].transform("nunique") > 1
     table = table.assign(stem=table[NETWORK].agg("-".join, axis=1) + ("-" + table["budget"]).where(several, ""))
-    all_looks, baseline = looks(table["label"][~table["method"].isin(REFERENCES)]), _baseline(source, table)
+    all_looks, baseline = looks(_labels(table)), _baseline(source, table)
     keys = table[["id", "label", "method", "asked_sparsity", "sparsity", "seed", "status"]]
     more = [keys.drop(columns="sparsity"), keys, keys]
-    setting = [*NETWORK[1:], "budget"]
+    setting = UNDER[1:]
     parts = [frame.learning(records), frame.layers(records), frame.histograms(records)]
     epochs, layers, bins = (part.merge(key, on="id") for part, key in zip(parts, more, strict=True))
-    for (arch, dataset, init, rescale, budget), rows in table.groupby([*NETWORK, "budget"], sort=True):
+    for (arch, dataset, init, rescale, budget), rows in table.groupby(UNDER, sort=True):
         ids = set(rows["id"])
         yield Material(
             title=f"{arch} on {dataset}",
@@ -139,11 +141,16 @@ def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, o
 
 
 def _baseline(source: Source, table: pd.DataFrame) -> str:
-    learned = sorted(set(table["label"][~table["method"].isin(REFERENCES)]))
+    learned = _labels(table)
     if source.baseline and source.baseline not in learned:
         raise unknown("label to compare with", source.baseline, learned)
     usual = BASELINE if BASELINE in learned else learned[0] if learned else ""
     return source.baseline or usual
+
+
+def _labels(table: pd.DataFrame) -> list[str]:
+    """Those of the methods that search for a mask."""
+    return sorted(set(table["label"][~table["method"].isin(REFERENCES)]))
 
 
 def _command(source: Source) -> str:

@@ -1,33 +1,59 @@
-"""What a report says over all networks: verdicts on published claims, and how often a method is better than another."""
+"""What a report says over all networks: verdicts on published claims, and methods on each network, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from slt_bench.analysis.matched import at_equal_accuracy, comparable_sparsity
+from slt_bench.analysis.networks import networks
 from slt_bench.analysis.statistics import probability_of_improvement
 from slt_bench.analysis.verdicts import Judged
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.plates import Plate, source, write_table
+from slt_bench.report.plates import Plate, source, write_figure, write_table
+from slt_bench.report.style import Looks
 from slt_bench.report.tables.claims import claims_frame, claims_table
+from slt_bench.report.tables.comparable import sparsest_table
 from slt_bench.report.tables.table import Table
 
 FEW_TASKS = 2  # below which there is nothing to take a mean over
+POINT = 1.0  # below dense training, at which networks are compared
 
 
-def overall_plates(
-    table: pd.DataFrame, verdicts: Sequence[Judged], baseline: str, command: str, out: Path
-) -> list[Plate]:
-    """The tables that stand above the networks' sections; each is written into the report's folder too.
+@dataclass(frozen=True)
+class Overall:
+    """What the plates above the networks' sections are made of.
 
-    Args:
+    Attributes:
         table: All records that are compared, as from `analysis.frame`.
         verdicts: On the claims.
+        looks: Of the labels in the whole report.
         baseline: The label that others are compared with.
         command: What draws the report.
-        out: The report's folder.
+        out: The report's folder, into which each plate is written too.
     """
-    plates = []
+
+    table: pd.DataFrame
+    verdicts: Sequence[Judged]
+    looks: Looks
+    baseline: str
+    command: str
+    out: Path
+
+    @property
+    def source(self) -> str:
+        """What stands below each."""
+        return source(self.table, self.command)
+
+
+def overall_plates(material: Overall) -> list[Plate]:
+    """The figures and tables that stand above the networks' sections."""
+    plates: list[Plate] = []
+    found = networks(material.table)
+    if len(found) > 1:
+        plates += _side_by_side(material, found)
+    table, verdicts, baseline, out = material.table, material.verdicts, material.baseline, material.out
     if verdicts:
         judged = claims_table(verdicts)
         files = write_table(out, "claims", judged, claims_frame(verdicts))
@@ -36,7 +62,7 @@ def overall_plates(
             "curve at the claimed sparsity. A claim is not held where the whole interval lies below it, exceeded "
             "where it lies above by more than the tolerance, and not measured where the records cannot tell."
         )
-        plates.append(Plate("Published claims", caption, source(table, command), table=judged, files=files))
+        plates.append(Plate("Published claims", caption, material.source, table=judged, files=files))
     chances = _chances(table, baseline)
     if len(chances):
         shown = Table(["method", f"better than {baseline}", "tasks"], [_cells(row) for _, row in chances.iterrows()])
@@ -45,8 +71,46 @@ def overall_plates(
             f"The probability that a run of the method is more accurate than one of {baseline}, over networks, data "
             "sets and sparsities that both have (Agarwal et al. 2021), with 95% bootstrap intervals over seeds."
         )
-        plates.append(Plate("Probability of improvement", caption, source(table, command), table=shown, files=files))
+        plates.append(Plate("Probability of improvement", caption, material.source, table=shown, files=files))
     return plates
+
+
+def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Iterator[Plate]:
+    """Curves of all networks, the sparsest tickets near dense training, and sparsities at the baseline's accuracy."""
+    from slt_bench.report.figures.networks import (  # noqa: PLC0415 - matplotlib loads only where it draws
+        accuracy_by_network,
+        sparsity_against,
+    )
+
+    yield write_figure(
+        accuracy_by_network(found, material.looks), material.out, "networks", "Every network",
+        "Mean accuracy of the hard masks over sparsity with 95% t intervals over seeds; a dot is a seed. Of networks "
+        "that differ in their width alone, the widest.",
+        material.source,
+    )  # fmt: skip
+    reached = pd.concat(
+        [comparable_sparsity(rows, (POINT,)).assign(network=title) for title, rows in found.items()], ignore_index=True
+    )
+    near = reached[reached["reference"] == "dense"]
+    if len(near):
+        shown = sparsest_table(near)
+        files = write_table(material.out, "sparsest", shown, near)
+        caption = (
+            "The highest sparsity at which each method is within 1 point of dense training under the same budget: the "
+            "mean over seeds, interpolated between measured sparsities. ≥: a seed still is at its sparsest point."
+        )
+        yield Plate("The sparsest tickets within a point", caption, material.source, table=shown, files=files)
+    trades = {title: at_equal_accuracy(rows, material.baseline) for title, rows in found.items()}
+    trades = {title: trade for title, trade in trades.items() if len(trade)}
+    if trades:
+        yield write_figure(
+            sparsity_against(trades, material.baseline, material.looks), material.out, "against",
+            f"Sparsity at the accuracy of {material.baseline}",
+            f"How sparse each method is where {material.baseline} is as accurate: means over seeds, along all "
+            "accuracies that every seed of both passes. Above the line a method keeps fewer weights; on the dotted "
+            "one it removes twice as many.",
+            material.source,
+        )  # fmt: skip
 
 
 def _chances(table: pd.DataFrame, baseline: str) -> pd.DataFrame:

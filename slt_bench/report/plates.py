@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -10,7 +11,8 @@ from slt_bench.files import write_text
 from slt_bench.report.style import Looks
 from slt_bench.report.tables.table import Table
 
-NETWORK = ["arch", "dataset", "init", "rescale"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,25 @@ def write_table(out: Path, stem: str, table: Table, numbers: pd.DataFrame) -> di
     for kind, text in texts.items():
         write_text(out / "tables" / f"{stem}.{kind}", text)
     return {kind: f"tables/{stem}.{kind}" for kind in texts}
+
+
+def write_figure(
+    figure: "Figure", out: Path, stem: str, title: str, caption: str, made_of: str, alt: str = ""
+) -> Plate:
+    """A figure in all its formats in the report's folder, and as a plate; `alt` stands for its title and caption."""
+    from slt_bench.report.figures.axes import inline, save  # noqa: PLC0415 - matplotlib loads only where it draws
+
+    paths = save(figure, out / "figures", stem)
+    svg = next(path for path in paths if path.suffix == ".svg")
+    return Plate(
+        title,
+        caption,
+        made_of,
+        svg=inline(svg.read_text(encoding="utf-8")),
+        alt=alt or f"{title}. {caption}",
+        inches=float(figure.get_figwidth()),
+        files={path.suffix[1:]: f"figures/{path.name}" for path in paths},
+    )
 
 
 def source(table: pd.DataFrame, command: str) -> str:

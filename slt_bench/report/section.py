@@ -11,7 +11,6 @@ from slt_bench.analysis.curves import curves
 from slt_bench.analysis.matched import best_by_sparsity, comparable_sparsity, ratios
 from slt_bench.analysis.structure import dead_units
 from slt_bench.report.figures.accuracy import accuracy_over_sparsity
-from slt_bench.report.figures.axes import inline, save
 from slt_bench.report.figures.comparable import highest_sparsity
 from slt_bench.report.figures.cost import accuracy_over_cost
 from slt_bench.report.figures.densities import layer_densities
@@ -19,7 +18,7 @@ from slt_bench.report.figures.gates import binarisation, gate_histograms
 from slt_bench.report.figures.learning import learning_curves
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
-from slt_bench.report.plates import Material, Plate, Section, source, write_table
+from slt_bench.report.plates import Material, Plate, Section, source, write_figure, write_table
 from slt_bench.report.tables.accuracy import accuracy_table
 from slt_bench.report.tables.comparable import comparable_table, ratio_table
 from slt_bench.report.tables.cost import cost_table
@@ -172,19 +171,9 @@ def _figure(
     labels: "pd.Series[str]",
     rows: pd.DataFrame | None = None,
 ) -> Plate:
-    stem = _stem(kind, material)
-    figure = make()
-    paths = save(figure, material.out / "figures", stem)
-    svg = next(path for path in paths if path.suffix == ".svg")
-    return Plate(
-        title,
-        caption,
-        source(material.table if rows is None else rows, material.command),
-        svg=inline(svg.read_text(encoding="utf-8")),
-        alt=f"{title} on {material.title}, of {', '.join(sorted(set(labels)))}. {caption}",
-        inches=float(figure.get_figwidth()),
-        files={path.suffix[1:]: f"figures/{path.name}" for path in paths},
-    )
+    made_of = source(material.table if rows is None else rows, material.command)
+    alt = f"{title} on {material.title}, of {', '.join(sorted(set(labels)))}. {caption}"
+    return write_figure(make(), material.out, _stem(kind, material), title, caption, made_of, alt)
 
 
 def _table(

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from slt_bench.analysis.frame import METRICS, frame
-from slt_bench.analysis.matched import best_by_sparsity, comparable_sparsity, ratios
+from slt_bench.analysis.matched import at_equal_accuracy, best_by_sparsity, comparable_sparsity, ratios
 from slt_bench.analysis.statistics import t_interval
 from slt_bench.records import Record
 
@@ -217,6 +217,25 @@ def test_without_the_baseline_there_are_no_ratios(network):
     assert ratios(network(DENSE, ("edgepopup", 0.5, [0.9])), "biprop").empty
 
 
+def test_sparsities_at_equal_accuracy_are_read_off_both_curves(network):
+    falls = [("edgepopup", 0.5, [0.96, 0.94]), ("edgepopup", 0.75, [0.90, 0.88])]
+    holds = [("gates", 0.9, [0.96, 0.96]), ("gates", 0.99, [0.90, 0.90])]
+    found = at_equal_accuracy(network(DENSE, *falls, *holds), "edgepopup")
+    row = only(found.assign(accuracy=found["accuracy"].round(4)), accuracy=0.93)
+    at = [1 - 0.5 * 10 ** (-share * math.log10(2)) for share in (0.5, 1 / 6)]  # between 0.5 and 0.75
+    assert (row["label"], row["n"]) == ("gates", 2)
+    assert row["baseline_sparsity"] == pytest.approx(sum(at) / 2)
+    assert row["sparsity"] == pytest.approx(1 - 10**-1.5)
+
+
+def test_sparsities_at_equal_accuracy_end_where_a_seed_of_either_does(network):
+    falls = [("edgepopup", 0.5, [0.96, 0.94]), ("edgepopup", 0.75, [0.90, 0.88])]
+    holds = [("gates", 0.9, [0.96, 0.96]), ("gates", 0.99, [0.91, 0.90])]
+    found = at_equal_accuracy(network(*falls, *holds), "edgepopup")
+    assert found["accuracy"].min() == pytest.approx(0.9125)  # at 0.91 a seed of gates still is at its sparsest
+    assert found["accuracy"].max() == pytest.approx(0.94)  # which the weaker seed of edgepopup has at best
+
+
 def test_a_failure_is_not_a_loss(network):
     table = network(DENSE, ("edgepopup", 0.5, [0.96]), ("edgepopup", 0.8, [None]), ("edgepopup", 0.9, [0.96]))
     table["status"] = table["status"].replace("collapsed", "failed")
@@ -228,4 +247,5 @@ def test_tables_keep_their_columns_where_they_are_empty():
     empty = pd.DataFrame(columns=frame([]).columns)
     assert "short" in comparable_sparsity(empty)
     assert "remaining_ratio" in ratios(empty, "edgepopup")
+    assert "baseline_sparsity" in at_equal_accuracy(empty, "edgepopup")
     assert best_by_sparsity(empty) == {}

@@ -93,6 +93,24 @@ def test_networks_of_one_shape_are_drawn_over_their_width(make_job, tmp_path):
     assert files == {"width-lenet300-digits-signed_constant-density"}
 
 
+def test_several_networks_are_shown_side_by_side(make_job, tmp_path):
+    result = Found()
+    for arch in ("lenet300", "conv2", "mlp30_10"):
+        for seed in range(2):
+            dense = make_job(label="dense", method="dense", arch=arch, sparsity=None, seed=seed)
+            add_record(result, dense, "done", 0.95)
+            for label, falls in {"gates": 0.12, "edgepopup": 0.15}.items():
+                for sparsity in (0.5, 0.9):
+                    job = make_job(label=label, method=label, arch=arch, sparsity=sparsity, seed=seed)
+                    add_record(result, job, "done", 1 - falls * sparsity)
+    page = build(Source("tiny", result), tmp_path).page.read_text(encoding="utf-8")
+    assert page.index("Every network</h") < page.index("Sparsity at the accuracy of edgepopup</h")
+    header, _, *rows = (tmp_path / "tables" / "sparsest.md").read_text().splitlines()
+    assert header == "| method (purity) | conv2 on digits | lenet300 on digits |"
+    assert rows == ["| edgepopup (frozen) | never | never |", "| gates (frozen) | 0.500 ± 0.000 | 0.500 ± 0.000 |"]
+    assert {"networks", "against"} <= {path.stem for path in (tmp_path / "figures").iterdir()}
+
+
 def test_jobs_without_a_record_are_shown(drawn):
     text = drawn.page.read_text()
     assert "gates-&lt;i&gt;x" in text

@@ -7,14 +7,17 @@ import pandas as pd
 import pytest
 
 from slt_bench.analysis.curves import curves
+from slt_bench.analysis.matched import at_equal_accuracy
 from slt_bench.report.figures.accuracy import accuracy_over_sparsity
 from slt_bench.report.figures.densities import layer_densities
 from slt_bench.report.figures.gates import gate_histograms
+from slt_bench.report.figures.networks import accuracy_by_network, sparsity_against
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
 from slt_bench.report.style import looks
 
 LABELS = ["biprop", "edgepopup", "gates", "hard_concrete", "iterand"]
+TITLES = ["conv2 on cifar10", "lenet300 on mnist", "resnet20 on cifar10", "vit_micro on cifar10"]
 SPARSITIES = [round(0.3 + 0.69 * index / 14, 3) for index in range(15)]
 
 
@@ -36,12 +39,13 @@ def table():
     return pd.DataFrame(rows)
 
 
-@pytest.fixture(params=["accuracy", "sanity", "layers", "gates", "width"])
+@pytest.fixture(params=["accuracy", "sanity", "layers", "gates", "width", "networks", "against"])
 def figure(request, table):
     """A figure of each kind with several panels or a long axis."""
     parts = pd.concat([table.assign(layer=f"{place}.weight", place=place, density=0.5) for place in range(3)])
     bins = pd.concat([table.assign(low=low, high=low + 0.25, share=0.25) for low in (0.0, 0.25, 0.5, 0.75)])
     shares = {"closed": 0.7, "open": 0.1, "fractional": 0.2}
+    trade = at_equal_accuracy(table.assign(accuracy=weaker(table)), "edgepopup")
     widths = pd.concat([table.assign(width=width, **shares) for width in (0.1, 0.3, 1.0)])
     makers = {
         "accuracy": lambda: accuracy_over_sparsity(table, curves(table), looks(LABELS), "title"),
@@ -49,11 +53,18 @@ def figure(request, table):
         "layers": lambda: layer_densities(parts),
         "gates": lambda: gate_histograms(bins),
         "width": lambda: over_width(widths, looks(LABELS)),
+        "networks": lambda: accuracy_by_network(dict.fromkeys(TITLES, table), looks(LABELS)),
+        "against": lambda: sparsity_against(dict.fromkeys(TITLES, trade), "edgepopup", looks(LABELS)),
     }
     made = makers[request.param]()
     made.canvas.draw()
     yield made
     plt.close(made)
+
+
+def weaker(table):
+    """The accuracies, those of one method lower."""
+    return table["accuracy"] - 0.01 * (table["label"] == "edgepopup")
 
 
 def labels_of(axis):

@@ -35,7 +35,7 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
         figure, (upper, lower) = plt.subplots(
             2, 1, figsize=(COLUMN_INCHES, 3.6), layout="constrained", sharex=True, height_ratios=(5, 2)
         )
-        _draw_all(lower, table, curves, looks)
+        draw_curves(lower, table, curves, looks)
         lower.set_ylim(0, 104)
         floor = top - NEAR
     else:
@@ -43,7 +43,7 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
         lower = upper
         floor = lowest - 0.15 * (top - lowest) - 0.3
     near = curves.assign(half_width=curves["half_width"].where(100 * curves["mean"] >= floor))
-    _draw_all(upper, table, near, looks)
+    draw_curves(upper, table, near, looks)
     room = 100 * float((curves["mean"] + curves["half_width"].clip(upper=ROOM).fillna(0)).max()) - top
     upper.set_ylim(max(0.0, floor), min(100.0, top + max(0.1 * (top - floor), room + 0.1)))
     for axes in (upper, lower):
@@ -55,7 +55,8 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
     return figure
 
 
-def _draw_all(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame, looks: Looks) -> None:
+def draw_curves(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame, looks: Looks) -> None:
+    """Every curve of one network: means with intervals, seeds, dense training and random masks; arguments as above."""
     learned = curves[~curves["method"].isin(REFERENCES) & (curves["n"] > 0)]
     for label, curve in by_label(learned):
         _draw_curve(axes, label, curve.sort_values("sparsity"), *looks[label])

@@ -24,6 +24,20 @@ def comparable_table(reach: pd.DataFrame) -> Table:
     return Table(header, rows)
 
 
+def sparsest_table(reach: pd.DataFrame) -> Table:
+    """The same at one accuracy on each of several networks.
+
+    Args:
+        reach: As from `analysis.matched.comparable_sparsity`, a row a label and network, with the column `network`.
+    """
+    titles = list(dict.fromkeys(reach["network"]))
+    rows = []
+    for label, group in reach.groupby("label", sort=True):
+        cells = {row["network"]: _cell(row) for _, row in group.iterrows()}
+        rows.append([f"{label} ({group['purity'].iloc[0]})", *(cells.get(title, "") for title in titles)])
+    return Table(["method (purity)", *titles], rows)
+
+
 def ratio_table(ratios: pd.DataFrame, baseline: str) -> Table:
     """Each method's accuracy and sparsity as multiples of a baseline's.
 

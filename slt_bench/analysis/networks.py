@@ -1,0 +1,40 @@
+"""Several networks beside one another."""
+
+import pandas as pd
+
+from slt_bench.analysis.widths import narrower
+from slt_bench.benchmark import REFERENCES
+
+NETWORK = ["arch", "dataset", "init", "rescale"]
+UNDER = [*NETWORK, "budget"]
+
+
+def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The records of each network and budget, by a title that tells them apart, as in "lenet300 on mnist".
+
+    Of fully connected networks that differ in their width alone only the widest is taken. Networks on which nothing is
+    learned are left out.
+
+    Args:
+        table: Records, as from `analysis.frame`.
+    """
+    found = [rows for _, rows in table.groupby(UNDER, sort=True) if _has_learned(rows) and not _has_wider(rows, table)]
+    more = [part for part in UNDER[2:] if len({rows[part].iloc[0] for rows in found}) > 1]
+    return {_title(rows, more): rows for rows in found}
+
+
+def _has_learned(rows: pd.DataFrame) -> bool:
+    return bool((~rows["method"].isin(REFERENCES) & (rows["status"] == "done")).any())
+
+
+def _has_wider(rows: pd.DataFrame, table: pd.DataFrame) -> bool:
+    """Whether a network is a narrower version of another that the table holds under the same setting."""
+    arch, *setting = rows[UNDER].iloc[0]
+    same = table[(table[UNDER[1:]] == setting).all(axis=1)]
+    others = same["arch"].unique()
+    return any(arch in narrower(same, str(other))["arch"].to_numpy() for other in others if other != arch)
+
+
+def _title(rows: pd.DataFrame, more: list[str]) -> str:
+    first = rows.iloc[0]
+    return ", ".join([f"{first['arch']} on {first['dataset']}", *(str(first[part]) for part in more)])

@@ -1,0 +1,96 @@
+"""What a reader sees first of several networks: accuracy over sparsity on each, and sparsities at equal accuracy."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from slt_bench.analysis.curves import curves
+from slt_bench.benchmark import REFERENCES
+from slt_bench.report.figures.accuracy import draw_curves
+from slt_bench.report.figures.axes import by_label, panels, position, short, sparsity_axis
+from slt_bench.report.style import DENSE, RANDOM, Looks
+
+DEEP = 15.0  # points below the best that a panel shows at most
+TIMES = 2.0  # as sparse, as the paper that brought the gates claims of them and edge-popup
+LOOKS = {"dense": DENSE, "random_mask": RANDOM}
+
+
+def accuracy_by_network(tables: Mapping[str, pd.DataFrame], looks: Looks) -> Figure:
+    """A panel a network: accuracy over sparsity, as in `accuracy_over_sparsity`, with one legend for all.
+
+    Args:
+        tables: The records of each network by its title, as from `analysis.networks`.
+        looks: As from `style.looks`.
+    """
+    figure, axes = panels(len(tables), 2.1)
+    for panel, (title, table) in zip(axes, tables.items(), strict=True):
+        summary = curves(table)
+        learned = summary[~summary["method"].isin(REFERENCES) & (summary["n"] > 0)]
+        draw_curves(panel, table, summary, looks)
+        best, lowest = 100 * summary["mean"].max(), 100 * learned["mean"].min()
+        room = 0.06 * min(DEEP, best - lowest) + 0.1
+        panel.set_ylim(max(lowest, best - DEEP) - room, best + room)
+        panel.set_title(title)
+        panel.set_ylabel("")
+        sparsity_axis(panel, sorted(learned["sparsity"].dropna().unique()), "")
+    figure.supylabel("accuracy of the hard mask (%)", fontsize="medium")
+    figure.supxlabel("sparsity (log scale of remaining weights)", fontsize="medium")
+    _legend(figure, pd.concat(list(tables.values())), looks)
+    return figure
+
+
+def sparsity_against(trades: Mapping[str, pd.DataFrame], baseline: str, looks: Looks) -> Figure:
+    """A panel a network: how sparse methods are over how sparse a baseline is at the same accuracy.
+
+    Args:
+        trades: As from `analysis.matched.at_equal_accuracy`, of each network by its title.
+        baseline: The label that was compared with.
+        looks: As from `style.looks`.
+    """
+    figure, axes = panels(len(trades), 2.2)
+    for panel, (title, trade) in zip(axes, trades.items(), strict=True):
+        _draw_trade(panel, trade, looks)
+        panel.set_title(title)
+    figure.supxlabel(f"sparsity of {short(baseline)} at the same accuracy", fontsize="medium")
+    figure.supylabel("sparsity", fontsize="medium")
+    shown = [_handle(label, *looks[label]) for label in sorted(set(pd.concat(list(trades.values()))["label"]))]
+    guides = [
+        Line2D([], [], color="#000000", linewidth=0.8, label="as sparse"),
+        Line2D([], [], color="#000000", linewidth=0.8, linestyle=":", label=f"{TIMES:g} times as sparse"),
+    ]
+    figure.legend(handles=[*shown, *guides], loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw_trade(axes: Axes, trade: pd.DataFrame, looks: Looks) -> None:
+    for label, rows in by_label(trade):
+        colour, marker = looks[label]
+        places = position(rows["baseline_sparsity"]), position(rows["sparsity"])
+        axes.plot(*places, color=colour, marker=marker, markevery=max(1, len(rows) // 6))
+    least = min(trade["baseline_sparsity"].min(), trade["sparsity"].min())
+    whole = pd.Series(np.linspace(least, trade["baseline_sparsity"].max(), 200))
+    axes.plot(position(whole), position(whole), color="#000000", linewidth=0.8, zorder=1)
+    half = whole[whole * TIMES < trade["sparsity"].max()]
+    axes.plot(position(half), position(half * TIMES), color="#000000", linewidth=0.8, linestyle=":", zorder=1)
+    ticks = [0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99]
+    for axis, column in ((axes.xaxis, "baseline_sparsity"), (axes.yaxis, "sparsity")):
+        low, high = trade[column].min(), trade[column].max()
+        shown = [tick for tick in ticks if low - 0.05 <= tick <= high + 0.05]
+        axis.set_ticks(position(shown), [f"{tick:g}" for tick in shown])
+
+
+def _legend(figure: Figure, table: pd.DataFrame, looks: Looks) -> None:
+    """One for all panels: the methods, and what is drawn of dense training and of random masks."""
+    learned = sorted(set(table["label"][~table["method"].isin(REFERENCES)]))
+    handles = [_handle(label, *looks[label]) for label in learned]
+    there = [name for name in LOOKS if (table["method"] == name).any()]
+    handles += [Line2D([], [], label=name, **LOOKS[name]) for name in there]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
+
+
+def _handle(label: str, colour: str, marker: str) -> Line2D:
+    return Line2D([], [], color=colour, marker=marker, label=short(label))

@@ -1,0 +1,35 @@
+"""Several networks beside one another."""
+
+import pandas as pd
+from tables import table
+
+from slt_bench.analysis.networks import networks
+
+CURVES = {"gates": {0.5: [0.9, 0.8]}, "dense": {0.0: [0.95]}}
+
+
+def several(*changes):
+    return pd.concat([table(CURVES, **change) for change in changes])
+
+
+def test_each_network_has_its_records_under_a_title():
+    found = networks(several({}, {"arch": "conv2", "dataset": "cifar10"}))
+    assert list(found) == ["conv2 on cifar10", "lenet300 on digits"]
+    assert (found["conv2 on cifar10"]["arch"] == "conv2").all()
+    assert [len(rows) for rows in found.values()] == [3, 3]
+
+
+def test_titles_tell_what_else_differs():
+    found = networks(several({}, {"budget": "20 epochs"}))
+    assert list(found) == ["lenet300 on digits, 2 epochs", "lenet300 on digits, 20 epochs"]
+
+
+def test_of_networks_that_differ_in_width_the_widest_is_taken_on_each_data_set():
+    narrow = [{"arch": "mlp30_10"}, {"arch": "mlp150_50"}, {"arch": "mlp150_50", "dataset": "mnist"}]
+    assert list(networks(several({}, *narrow))) == ["lenet300 on digits", "mlp150_50 on mnist"]
+
+
+def test_where_nothing_was_learned_there_is_nothing_to_see():
+    dense = table({"dense": {0.0: [0.95]}, "random_mask": {0.5: [0.1]}})
+    lost = table({"gates": {0.5: [None]}}, arch="conv2")
+    assert networks(pd.concat([dense, lost])) == {}
