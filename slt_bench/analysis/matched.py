@@ -26,7 +26,7 @@ REACHES = [
 ]
 RATIOS = ["label", "kind", "at", "ratio", "low", "high", "n", "remaining_ratio", "at_end"]
 TRADES = ["label", "accuracy", "baseline_sparsity", "sparsity", "n"]
-STEP = 0.0025  # between accuracies at which sparsities are compared
+LEVELS = 41  # of accuracy, at which sparsities are compared
 
 
 def comparable_sparsity(table: pd.DataFrame, points: Sequence[float] = (1.0, 2.0)) -> pd.DataFrame:
@@ -113,16 +113,17 @@ def at_equal_accuracy(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
         baseline: The label to compare with.
 
     Returns:
-        A row for each label and accuracy, in steps of `STEP`, with the columns of `TRADES`: baseline_sparsity and
-        sparsity are means over the n seeds that both have. Accuracies are left out that a seed of either never reaches,
-        or still has at its sparsest point, where its true sparsity is not known.
+        A row for each label and accuracy, evenly between the lowest and the highest that both have somewhere, with the
+        columns of `TRADES`: baseline_sparsity and sparsity are means over the n seeds that both have. Accuracies are
+        left out that a seed of either never reaches, or still has at its sparsest point, where its true sparsity is
+        not known.
     """
     base = table.loc[table["label"] == baseline, NEEDED]
     rows = []
     for label, group in _learned(table).groupby("label", sort=True):
         if label == baseline or base.empty:
             continue
-        for accuracy in np.arange(0.0, 1.0, STEP):
+        for accuracy in np.linspace(*_common(group["accuracy"], base["accuracy"]), LEVELS):
             first, second = reaches(group, accuracy), reaches(base, accuracy)
             seeds = first.index.intersection(second.index)
             known = pd.concat([first.loc[seeds], second.loc[seeds]])
@@ -130,6 +131,11 @@ def at_equal_accuracy(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
                 means = (second.loc[seeds, "sparsity"].mean(), first.loc[seeds, "sparsity"].mean())
                 rows.append((label, accuracy, *means, len(seeds)))
     return pd.DataFrame(rows, columns=TRADES)
+
+
+def _common(first: "pd.Series[float]", second: "pd.Series[float]") -> tuple[float, float]:
+    """The lowest and the highest that both go through."""
+    return max(first.min(), second.min()), min(first.max(), second.max())
 
 
 def _learned(table: pd.DataFrame) -> pd.DataFrame:

@@ -101,7 +101,7 @@ def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Itera
         )
         yield Plate("The sparsest tickets within a point", caption, material.source, table=shown, files=files)
     trades = {title: at_equal_accuracy(rows, material.baseline) for title, rows in found.items()}
-    trades = {title: trade for title, trade in trades.items() if len(trade)}
+    trades = {title: trade for title, trade in trades.items() if len(trade) > 1}
     if trades:
         yield write_figure(
             sparsity_against(trades, material.baseline, material.looks), material.out, "against",

@@ -221,7 +221,7 @@ def test_sparsities_at_equal_accuracy_are_read_off_both_curves(network):
     falls = [("edgepopup", 0.5, [0.96, 0.94]), ("edgepopup", 0.75, [0.90, 0.88])]
     holds = [("gates", 0.9, [0.96, 0.96]), ("gates", 0.99, [0.90, 0.90])]
     found = at_equal_accuracy(network(DENSE, *falls, *holds), "edgepopup")
-    row = only(found.assign(accuracy=found["accuracy"].round(4)), accuracy=0.93)
+    row = only(found.assign(accuracy=found["accuracy"].round(4)), accuracy=0.93)  # halfway between 0.90 and 0.96
     at = [1 - 0.5 * 10 ** (-share * math.log10(2)) for share in (0.5, 1 / 6)]  # between 0.5 and 0.75
     assert (row["label"], row["n"]) == ("gates", 2)
     assert row["baseline_sparsity"] == pytest.approx(sum(at) / 2)
@@ -232,8 +232,8 @@ def test_sparsities_at_equal_accuracy_end_where_a_seed_of_either_does(network):
     falls = [("edgepopup", 0.5, [0.96, 0.94]), ("edgepopup", 0.75, [0.90, 0.88])]
     holds = [("gates", 0.9, [0.96, 0.96]), ("gates", 0.99, [0.91, 0.90])]
     found = at_equal_accuracy(network(*falls, *holds), "edgepopup")
-    assert found["accuracy"].min() == pytest.approx(0.9125)  # at 0.91 a seed of gates still is at its sparsest
-    assert found["accuracy"].max() == pytest.approx(0.94)  # which the weaker seed of edgepopup has at best
+    assert 0.91 < found["accuracy"].min() < 0.915  # at 0.91 a seed of gates still is at its sparsest
+    assert 0.935 < found["accuracy"].max() <= 0.94  # which the weaker seed of edgepopup has at best
 
 
 def test_a_failure_is_not_a_loss(network):

@@ -81,15 +81,21 @@ def sparsity_axis(
 ) -> None:
     """Ticks at the sparsities that were measured, as far as there is room for them."""
     values = sorted({round(number, 3) for number in sparsities})
-    places = position(values)
     inches = axes.figure.get_figwidth() * axes.get_position().width  # type: ignore[union-attr]
-    nearest = NEAREST_INCHES * np.ptp(places) / inches if len(places) else 0.0
-    shown: list[float] = []
-    for value, place in zip(values, places, strict=True):
-        if not shown or place - position([shown[-1]])[0] > nearest:
-            shown.append(value)
+    shown = spaced(values, inches)
     axes.set_xticks(position(shown), [f"{value:g}" for value in shown], fontsize="small")
     axes.set_xlabel(label)
+
+
+def spaced(sparsities: Sequence[float], inches: float) -> list[float]:
+    """Those of ascending sparsities for which there is room on an axis of that length from the first to the last."""
+    places = position(sparsities)
+    nearest = NEAREST_INCHES * np.ptp(places) / inches if len(places) else 0.0
+    shown: list[float] = []
+    for value, place in zip(sparsities, places, strict=True):
+        if not shown or place - position([shown[-1]])[0] > nearest:
+            shown.append(value)
+    return shown
 
 
 def short(name: str) -> str:
