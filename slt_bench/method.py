@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.noise import add_noise, noise
-from slt_bench.ranking import keep_top, kth_smallest
+from slt_bench.ranking import Bracket, keep_top, kth_smallest
 from slt_bench.streams import derive_seed
 
 __all__ = [
+    "Bracket",
     "Choice",
     "FrozenNetwork",
     "Loss",

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slt_bench.ranking import keep_top, kth_smallest
+from slt_bench.ranking import Bracket, keep_top, kth_smallest
 
 MANY = 20_001  # of which a histogram is made first
 
@@ -56,6 +56,24 @@ class TestKeepTop:
     def test_of_every_second_number(self):
         numbers = torch.randn(2 * MANY, generator=torch.Generator().manual_seed(0))[::2]
         assert keep_top(numbers, 99).tolist() == reference_keep_top(numbers, 99).tolist()
+
+    def test_of_a_vector_that_changes_is_the_same_with_a_bracket(self):
+        random = np.random.default_rng(0)
+        numbers, bracket = random.normal(size=MANY).astype(np.float32), Bracket()
+        for step in range(60):
+            numbers += np.float32(0.01 * random.normal() + 10 * (step in {20, 40})) * numbers
+            numbers[: 5000 * (step > 50)] = 0.25
+            count = MANY // (2 if step == 30 else 10)
+            mask = keep_top(torch.from_numpy(numbers), count, bracket)
+            assert mask.tolist() == reference_keep_top(numbers, count).tolist()
+
+    @pytest.mark.parametrize("number", [0.0, -3.0, np.inf, -np.inf, 3e38])
+    def test_a_bracket_bears_any_number(self, number):
+        numbers, bracket = np.full(MANY, number, np.float32), Bracket()
+        for count in (5, 5, MANY - 5, 5):
+            mask = keep_top(torch.from_numpy(numbers), count, bracket)
+            assert mask.tolist() == reference_keep_top(numbers, count).tolist()
+            numbers[count] = 0.0
 
     def test_leaves_its_input_alone(self):
         values = torch.rand(1000, requires_grad=True)
