@@ -132,8 +132,13 @@ class FrozenNetwork(nn.Module):
         factors = self.densities(gates.detach()).rsqrt()
         if weights.requires_grad:
             return weights * self.spread(factors)
-        scaled = weights.clone()
-        torch._foreach_mul_(scaled.split(self.sizes), factors.unbind())
+        if weights.is_cuda:
+            scaled = weights.clone()
+            torch._foreach_mul_(scaled.split(self.sizes), factors.unbind())
+            return scaled
+        scaled = torch.empty_like(weights)  # where passes over memory cost more than calls
+        for out, part, factor in zip(*(vector.split(self.sizes) for vector in (scaled, weights)), factors, strict=True):
+            torch.mul(part, factor, out=out)
         return scaled
 
     def densities(self, gates: Tensor) -> Tensor:

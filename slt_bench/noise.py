@@ -8,7 +8,7 @@ next to nothing there, and a place known to the processor alone would have to be
 """
 
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -32,22 +32,38 @@ def noise(kind: Kind, like: Tensor, generator: torch.Generator) -> Tensor:
     Returns:
         (n,), the caller's own.
     """
-    return fresh_noise(kind, like, generator) if like.is_cuda else _piece(kind, like, generator).clone()
+    return fresh_noise(kind, like, generator) if like.is_cuda else torch.cat(_pieces(kind, like, generator))
 
 
 def add_noise(values: Tensor, kind: Kind, scale: float, generator: torch.Generator) -> Tensor:
     """(n,) values + scale * noise, differentiable in the values, for one pass over them."""
-    take = fresh_noise if values.is_cuda else _piece
-    return torch.add(values, take(kind, values, generator), alpha=scale)
+    pieces = [fresh_noise(kind, values, generator)] if values.is_cuda else _pieces(kind, values, generator)
+    if len(pieces) == 1:
+        return torch.add(values, pieces[0], alpha=scale)
+    result: Tensor = _AddPieces.apply(values, scale, pieces)
+    return result
 
 
-def _piece(kind: Kind, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Numbers of the table, not to be written to."""
-    table, count = _table(kind), like.numel()
-    places = torch.randint(TABLE - PIECE, (1 + count // PIECE,), generator=generator).tolist()
-    if count < PIECE:
-        return table[places[0] : places[0] + count].to(like.dtype)
-    return torch.cat([table[place : place + PIECE] for place in places])[:count].to(like.dtype)
+class _AddPieces(torch.autograd.Function):
+    """Adds pieces one after the other: to put them together first would be a pass of its own over N numbers."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor, scale: float, pieces: list[Tensor]) -> Tensor:
+        result = torch.empty_like(values)
+        for out, part, piece in zip(result.split(PIECE), values.split(PIECE), pieces, strict=True):
+            torch.add(part, piece, alpha=scale, out=out)
+        return result
+
+    @staticmethod
+    def backward(_: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0], None, None
+
+
+def _pieces(kind: Kind, like: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Numbers of the table, in pieces that make a vector together; not to be written to."""
+    table, sizes = _table(kind), [len(part) for part in like.detach().split(PIECE)]
+    places = torch.randint(TABLE - PIECE, (1 + like.numel() // PIECE,), generator=generator).tolist()
+    return [table[place : place + size].to(like.dtype) for place, size in zip(places, sizes, strict=False)]
 
 
 def fresh_noise(kind: Kind, like: Tensor, generator: torch.Generator) -> Tensor:

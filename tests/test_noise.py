@@ -74,12 +74,14 @@ def test_what_is_handed_out_is_the_callers_own():
     assert torch.equal(noise("normal", torch.empty(100), generator()), before)
 
 
-def test_adding_is_adding_with_the_identity_as_its_gradient():
-    values = torch.arange(5.0, requires_grad=True)
+@pytest.mark.parametrize("count", [5, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 7])
+def test_adding_is_adding_with_the_identity_as_its_gradient(count):
+    numbers = torch.linspace(-1, 1, count)
+    values = numbers.clone().requires_grad_()
     added = add_noise(values, "normal", 0.5, generator())
     added.sum().backward()
-    assert torch.allclose(added.detach(), torch.arange(5.0) + 0.5 * noise("normal", torch.empty(5), generator()))
-    assert torch.equal(values.grad, torch.ones(5))
+    assert torch.equal(added.detach(), torch.add(numbers, noise("normal", numbers, generator()), alpha=0.5))
+    assert torch.equal(values.grad, torch.ones(count))
 
 
 @pytest.mark.slow
@@ -99,7 +101,7 @@ def test_what_is_learned_does_not_change(name, tmp_path, monkeypatch):
         return accuracy(lambda images: network(images, effective), data.validation, data.info)
 
     tabled = np.array([score(seed) for seed in range(8)])
-    monkeypatch.setattr(module, "_piece", fresh_noise)
+    monkeypatch.setattr(module, "_pieces", lambda *drawn: [fresh_noise(*drawn)])
     fresh = np.array([score(seed) for seed in range(8)])
     assert tabled.mean() > 0.6
     assert not np.array_equal(tabled, fresh)
