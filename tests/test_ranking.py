@@ -47,9 +47,9 @@ class TestKeepTop:
         assert keep_top(torch.from_numpy(many), count).tolist() == reference_keep_top(many, count).tolist()
 
     @pytest.mark.parametrize("sign", [1, -1])
-    @pytest.mark.parametrize("scale", [1e-42, 1e-3, 1.0, 1e38])
-    def test_of_numbers_of_any_size(self, sign, scale):
-        numbers = torch.randn(MANY, generator=torch.Generator().manual_seed(0)).abs() * scale * sign
+    @pytest.mark.parametrize(("scale", "least"), [(1e-42, 0), (1e-3, 0), (1.0, 0), (1e38, 0), (1e-4, 0.5)])
+    def test_of_numbers_of_any_size(self, sign, scale, least):
+        numbers = (least + torch.randn(MANY, generator=torch.Generator().manual_seed(0)).abs() * scale) * sign
         for count in (1, 7, MANY // 10, MANY // 2, MANY - 1):
             assert keep_top(numbers, count).tolist() == reference_keep_top(numbers, count).tolist()
 
