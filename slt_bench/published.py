@@ -19,10 +19,11 @@ class Claim(BaseModel):
         sparsity: The share of weights removed, in [0, 1); not for a ratio.
         accuracy: What is reached there, in (0, 1].
         loss: Or how many points of accuracy below dense training at most.
-        ratio: Or how many times the sparsity of `baseline`, where both are as accurate as dense training but for
+        ratio: Or how many times the sparsity of `baseline`, where both are as accurate as the reference but for
             `within` points.
         baseline: The label that a ratio is taken to.
         within: Points of accuracy.
+        reference: What those are counted from: dense training, or the best mean over seeds that the baseline has.
         relation: Whether the number is a lower bound, or the thing itself.
         tolerance: What "about" allows, and beyond what a claim is exceeded: in points of accuracy [default: 1], or as
             a share of the ratio [default: 0.1].
@@ -43,6 +44,7 @@ class Claim(BaseModel):
     ratio: float | None = Field(None, gt=0)
     baseline: str = ""
     within: float = Field(1.0, ge=0, le=100)
+    reference: Literal["dense", "baseline"] = "dense"
     relation: Relation = "at least"
     tolerance: float | None = Field(None, ge=0)
     readout: Literal["hard", "relaxed"] = "hard"

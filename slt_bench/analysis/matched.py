@@ -45,7 +45,7 @@ def comparable_sparsity(table: pd.DataFrame, points: Sequence[float] = (1.0, 2.0
     """
     rows = []
     for label, group in _learned(table).groupby("label", sort=True):
-        for reference, best in {"dense": _dense(table), "own best": _own_best(group)}.items():
+        for reference, best in {"dense": _dense(table), "own best": own_best(group)}.items():
             if not math.isnan(best):
                 about = {"label": label, "method": group["method"].iloc[0], "purity": group["purity"].iloc[0]}
                 rows += [about | {"reference": reference} | _reached(group, best, point) for point in points]
@@ -90,7 +90,7 @@ def ratios(table: pd.DataFrame, baseline: str, points: Sequence[float] = (1.0, 2
     """
     base = table.loc[table["label"] == baseline, NEEDED]
     dense = _dense(table)
-    reference = _own_best(base) if math.isnan(dense) else dense
+    reference = own_best(base) if math.isnan(dense) else dense
     below = _by_asked(base)
     rows = []
     for label, group in _learned(table).groupby("label", sort=True):
@@ -150,12 +150,6 @@ def _asked(rows: pd.DataFrame) -> list[float]:
 def _dense(table: pd.DataFrame) -> float:
     """The mean accuracy of dense over seeds; NaN where it was not measured."""
     return float(table.loc[(table["method"] == "dense") & (table["status"] == "done"), "accuracy"].mean())
-
-
-def _own_best(rows: pd.DataFrame) -> float:
-    """The best mean accuracy over seeds of one label; NaN where it has none."""
-    done = rows[rows["status"] == "done"]
-    return float(done.groupby("asked_sparsity", dropna=False)["accuracy"].mean().max())
 
 
 def _reached(rows: pd.DataFrame, reference: float, points: float) -> dict[str, Any]:
@@ -227,6 +221,12 @@ def _sparsity_ratio(rows: pd.DataFrame, base: pd.DataFrame, accuracy: float) -> 
 
 def _ratio(interval: Interval) -> dict[str, Any]:
     return {"ratio": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+
+
+def own_best(rows: pd.DataFrame) -> float:
+    """The best mean accuracy over seeds of one label; NaN where it has none."""
+    done = rows[rows["status"] == "done"]
+    return float(done.groupby("asked_sparsity", dropna=False)["accuracy"].mean().max())
 
 
 def accuracies_at(rows: pd.DataFrame, sparsity: float) -> "pd.Series[Any]":

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from slt_bench.analysis.matched import accuracies_at, reaches
+from slt_bench.analysis.matched import accuracies_at, own_best, reaches
 from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
 from slt_bench.published import Claim
 from slt_bench.words import count
@@ -144,7 +144,7 @@ def _loss(claim: Claim, rows: pd.DataFrame) -> Interval:
 
 def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str]:
     """The ratio of both methods' sparsities at one accuracy, and which bound it is where a curve ends too early."""
-    threshold = float(_dense(rows).mean()) - claim.within / 100
+    threshold = _reference(claim, rows) - claim.within / 100
     own, other = (reaches(rows[rows["label"] == label], threshold) for label in (claim.method, claim.baseline))
     for label, found in ((claim.method, own), (claim.baseline, other)):
         short = int(found["sparsity"].isna().sum())
@@ -157,6 +157,13 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str]:
     if all(ends):
         raise _NotMeasuredError("the grids of both end before their accuracy falls")
     return ratio, {(True, False): "at least", (False, True): "at most", (False, False): ""}[ends]
+
+
+def _reference(claim: Claim, rows: pd.DataFrame) -> float:
+    """The accuracy that a ratio's threshold lies below."""
+    if claim.reference == "dense":
+        return float(_dense(rows).mean())
+    return own_best(rows[rows["label"] == claim.baseline])
 
 
 def _enough(claim: Claim, interval: Interval) -> Interval:

@@ -118,6 +118,16 @@ def test_a_ratio_compares_sparsities_at_one_accuracy():
     assert verdict(table(own | other | DENSE), **(RATIO | {"ratio": 1.2}))[0] == "exceeded"
 
 
+def test_a_ratio_may_be_taken_where_the_baseline_is_at_its_best():
+    other = {"edgepopup": {0.3: [0.855, 0.855], 0.45: [0.845, 0.845], 0.6: [0.5, 0.5]}}
+    own = {"gates": {0.5: [0.9, 0.9], 0.9: [0.845, 0.845], 0.99: [0.2, 0.2]}}
+    records = table(own | other | DENSE)
+    assert verdict(records, **RATIO)[0] == "not measured"  # neither comes near dense training
+    found, _, measured = verdict(records, **RATIO, reference="baseline")
+    assert found == "held"
+    assert measured.mean == pytest.approx(2.0)
+
+
 def test_a_grid_that_ends_too_early_gives_no_verdict_that_it_cannot_bear():
     falls = {0.3: [0.98, 0.98], 0.45: [0.97, 0.97], 0.6: [0.1, 0.1]}
     holds = {0.3: [0.98, 0.98], 0.6: [0.98, 0.98]}

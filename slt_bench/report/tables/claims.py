@@ -46,7 +46,8 @@ def _claimed(claim: Claim) -> str:
         return f"{claim.relation} {100 * claim.accuracy:g}%{at}"
     if claim.loss is not None:
         return f"at most {_points(claim.loss)} below dense{at}"
-    return f"{claim.relation} {claim.ratio:g} times the sparsity, within {_points(claim.within)} of dense"
+    reference = "dense" if claim.reference == "dense" else f"the best of {claim.baseline}"
+    return f"{claim.relation} {claim.ratio:g} times the sparsity, within {_points(claim.within)} of {reference}"
 
 
 def _points(number: float) -> str:
