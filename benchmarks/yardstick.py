@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true")
     asked = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -91,6 +91,7 @@ def _show(rows: "list[Row]") -> None:
     from rich.table import Table
 
     from slt_bench.profiling.subject import PARTS
+    from slt_bench.profiling.timing import RUN
 
     numbers = ("ms a step", "of dense", "CPU ms", "images/s", "MiB", "of dense", *(f"{part} ms" for part in PARTS))
     table = Table("arch", "method", "optimiser", *numbers, "roofline ms", box=box.SIMPLE_HEAD)
@@ -113,7 +114,7 @@ def _show(rows: "list[Row]") -> None:
     Console(width=max(Console().width, 200)).print(table)
     first = rows[0]
     typer.echo(
-        f"Medians (quartiles) of {min(row.rounds for row in rows)} rounds or more, one step of each in a round; "
+        f"Medians (quartiles) of {min(row.rounds for row in rows)} rounds or more, {RUN} steps of each in a round; "
         f"{first.device}, {first.threads} threads, batches of {first.batch_size}, {first.precision}"
         f"{', compiled' if first.compiled else ''}."
     )

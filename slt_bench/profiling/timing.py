@@ -1,7 +1,8 @@
 """Steps of several subjects, timed in one process, one after the other, again and again.
 
-Machines are shared and slow down together, so a round takes one step of every subject, and a ratio is the median of
-the rounds' ratios.
+Machines are shared and slow down together, so a round takes a few steps of every subject in turn, and a ratio is the
+median of the rounds' ratios. Within a round a subject's steps follow each other, as in a search: some methods do more
+in every fourth.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ import torch
 
 from slt_bench.profiling.subject import PARTS
 
-WARM_UP = 3  # rounds that are not counted
+RUN = 4  # steps of a subject in a round
+GOLDEN = 0.618034  # of a search, from one round's place in it to the next's: all over it in few rounds
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,9 @@ class Times:
     """What was timed of one subject.
 
     Attributes:
-        wall: (rounds,) seconds a step; on CUDA until the device has ended it.
-        cpu: (rounds,) seconds of all threads of this process.
-        parts: (rounds, parts) seconds in each of `PARTS`; what is left between them and `wall` belongs to none.
+        wall: (rounds,) seconds a step, the mean over the round's; on CUDA until the device has ended it.
+        cpu: (rounds,) seconds of all threads of this process, likewise.
+        parts: (rounds, parts) seconds in each of `PARTS`, likewise; what is left of `wall` belongs to none.
     """
 
     wall: np.ndarray
@@ -49,35 +51,38 @@ class Steps(Protocol):
         """One step; `lap` is told the parts of `PARTS` as they end."""
 
 
-def time_steps(subjects: Sequence[Steps], seconds: float, least_rounds: int = 5) -> list[Times]:
-    """Time rounds of one step of each subject, after a few that warm up.
+def time_steps(subjects: Sequence[Steps], seconds: float, least_rounds: int = 2) -> list[Times]:
+    """Time rounds of `RUN` steps of each subject, after one that warms it up.
 
     Args:
         subjects: On one device.
         seconds: How long to go on.
         least_rounds: And at least so many rounds.
     """
-    taken: list[list[tuple[float, float, list[float]]]] = [[] for _ in subjects]
+    for subject in subjects:
+        _run(subject, 0.0, 1)
+    rounds: list[list[np.ndarray]] = []
     start = perf_counter()
-    rounds = -WARM_UP
-    while rounds < least_rounds or perf_counter() - start < seconds:
-        if rounds == 0:
-            start = perf_counter()
-        for subject, times in zip(subjects, taken, strict=True):
-            watch = _CudaWatch() if subject.device.type == "cuda" else _Watch()
-            subject.step((max(rounds, 0) % 100) / 100, watch.lap)
-            timed = watch.end()
-            if rounds >= 0:
-                times.append(timed)
-        rounds += 1
-    return [
-        Times(
-            np.array([wall for wall, _, _ in times]),
-            np.array([cpu for _, cpu, _ in times]),
-            np.array([parts for _, _, parts in times]),
-        )
-        for times in taken
-    ]
+    while len(rounds) < least_rounds or perf_counter() - start < seconds:
+        place = (0.5 + GOLDEN * len(rounds)) % 1 * 0.99
+        rounds.append([_run(subject, place, RUN) for subject in subjects])
+    return [Times(*_columns(np.array(taken))) for taken in zip(*rounds, strict=True)]
+
+
+def _run(subject: Steps, place: float, steps: int) -> np.ndarray:
+    """Steps from a place of a search on: wall time, processor time, and the parts', in seconds a step."""
+    taken = []
+    for step in range(steps):
+        watch = _CudaWatch() if subject.device.type == "cuda" else _Watch()
+        subject.step(place + step * 1e-5, watch.lap)
+        wall, cpu, parts = watch.end()
+        taken.append([wall, cpu, *parts])
+    means: np.ndarray = np.mean(taken, axis=0)
+    return means
+
+
+def _columns(taken: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return taken[:, 0], taken[:, 1], taken[:, 2:]
 
 
 class _Watch:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,27 @@ def test_a_round_times_every_subject_and_the_parts_add_up():
     subjects = [Subject.build(name, "lenet300", Wish(32)) for name in ("dense", "gates")]
     found = time_steps(subjects, seconds=0.2)
     assert len(found) == 2
-    assert len(found[0].wall) == len(found[1].wall) >= 5
+    assert len(found[0].wall) == len(found[1].wall) >= 2
     for times in found:
         assert times.parts.shape == (len(times.wall), len(PARTS))
         assert (times.parts > 0).all()
         assert np.allclose(times.parts.sum(1), times.wall)
         assert (times.cpu > 0).all()
+
+
+def test_what_a_method_does_every_fourth_step_is_counted():
+    class Subject:
+        device = torch.device("cpu")
+        count = 0
+
+        def step(self, _, lap):
+            self.count += 1
+            time.sleep(0.02 * (self.count % 4 == 0))
+            for part in PARTS:
+                lap(part)
+
+    (times,) = time_steps([Subject()], seconds=0)
+    assert (times.wall >= 0.005).all()
 
 
 def test_a_ratio_is_of_the_same_round():
@@ -114,7 +130,7 @@ def test_on_cuda():
 
 def test_the_yardstick_compares_a_plain_loop_with_a_dense_step():
     script = Path(__file__).parents[2] / "benchmarks" / "yardstick.py"
-    command = [sys.executable, str(script), "--arch", "lenet300", "--batch-size", "16", "--rounds", "3"]
+    command = [sys.executable, str(script), "--arch", "lenet300", "--batch-size", "16", "--rounds", "2"]
     line = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.fullmatch(
         r"lenet300, batches of 16, float32, \w+: plain ([\d.]+) ms a step \(\d+ images a second\), "
