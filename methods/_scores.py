@@ -5,14 +5,13 @@
 (Ramanujan et al., CVPR 2020). A subclass may rank something else than |s|, or more than a layer at a time.
 """
 
-from collections import defaultdict
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import Bracket, FrozenNetwork, Method, OptimizerSettings, Range, keep_top, straight_through
+from slt_bench.method import Brackets, FrozenNetwork, Method, OptimizerSettings, Range, keep_top, straight_through
 
 
 class ScoreSettings(OptimizerSettings):
@@ -37,7 +36,7 @@ class Scores(Method):
         bound = network.spread(torch.tensor([layer.fan_in for layer in network.layers], device=network.device)) ** -0.5
         numbers = torch.empty_like(network.weights).uniform_(-1, 1, generator=self.generator)
         self.scores = nn.Parameter(self.width * bound * numbers)
-        self.brackets: defaultdict[tuple[int, float], Bracket] = defaultdict(Bracket)  # by layer and sparsity
+        self.brackets = Brackets()
 
     def rank(self) -> Tensor:
         """(N,) what is ranked, differentiable."""
@@ -61,7 +60,7 @@ class Scores(Method):
         sizes = self.network.sizes if self.settings.scope == "layer" else [rank.numel()]
         return torch.cat(
             [
-                keep_top(part, part.numel() - int(sparsity * part.numel()), self.brackets[place, sparsity])
+                keep_top(part, part.numel() - int(sparsity * part.numel()), self.brackets.at(place, sparsity))
                 for place, part in enumerate(rank.split(sizes))
             ]
         )

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.noise import add_noise, noise
-from slt_bench.ranking import Bracket, keep_top, kth_smallest
+from slt_bench.ranking import Brackets, keep_top, kth_smallest
 from slt_bench.streams import derive_seed
 
 __all__ = [
-    "Bracket",
+    "Brackets",
     "Choice",
     "FrozenNetwork",
     "Loss",
@@ -127,7 +127,8 @@ class Method(nn.Module, ABC):
 
     A search may be stopped between any two steps and go on in another process. What changes while a method learns must
     therefore stand in its parameters, its buffers, or attributes that are generators, tensors, numbers, texts, or
-    lists, tuples and dicts of such; anything else must be as the constructor makes it.
+    lists, tuples and dicts of such; anything else must be as the constructor makes it, or
+    change no result, as `Brackets` do.
     """
 
     name: ClassVar[str]

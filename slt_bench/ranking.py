@@ -48,11 +48,22 @@ class Bracket:
         return np.partition(inside, rank - 1)[rank - 1] if 0 < rank <= len(inside) else None
 
 
+class Brackets:
+    """Those of several vectors, each made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[float, ...], Bracket] = {}
+
+    def at(self, *key: float) -> Bracket:
+        """The bracket of one vector."""
+        return self._made.setdefault(key, Bracket())
+
+
 def keep_top(values: Tensor, count: int, bracket: Bracket | None = None) -> Tensor:
     """A mask of the `count` largest of a vector, found by selection in linear time; ties go to the lowest index.
 
     Args:
-        values: (n,) numbers without NaN.
+        values: (n,) numbers without NaN, of a type that NumPy has.
         count: How many to keep; below 0 counts as 0, above n as n.
         bracket: Of this vector, where it is ranked again and again: that takes a third of the time.
 
