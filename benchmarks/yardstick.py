@@ -3,7 +3,7 @@
     python benchmarks/yardstick.py --arch resnet18 --batch-size 256 --precision bf16
 
 The loop is what one would write in a file of its own: images on the device, flipped and shifted there (one shift a
-batch), channels last, a fused optimiser. Steps of both are taken in turns, and the ratio is the median of the rounds'.
+batch), channels last, a fused optimiser. Both take four steps in turn, and the ratio is the median of such rounds'.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of four steps of each")
     parser.add_argument("--compile", action="store_true")
     asked = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -59,6 +59,8 @@ class Claim(BaseModel):
             raise ValueError("a claim of an accuracy or a loss names its sparsity, and one of a ratio names none")
         if (self.ratio is None) != (not self.baseline):
             raise ValueError("a claim of a ratio names its baseline, and no other claim does")
+        if self.reference == "baseline" and self.ratio is None:
+            raise ValueError("only a claim of a ratio may have the baseline as its reference")
         return self
 
     @property

@@ -34,6 +34,7 @@ def test_claims_are_read(written):
         ("sparsity = 0.9\naccuracy = 0.9\nloss = 1.0\n", "has accuracy and loss"),
         ("accuracy = 0.9\n", "names its sparsity"),
         ('sparsity = 0.5\nratio = 2.0\nbaseline = "edgepopup"\n', "one of a ratio names none"),
+        ('sparsity = 0.5\nloss = 1.0\nreference = "baseline"\n', "only a claim of a ratio may have the baseline"),
         ("ratio = 2.0\n", "names its baseline"),
         ("sparsity = 90\naccuracy = 0.9\n", "claims.0.sparsity"),
         ("sparsity = 0.9\naccuracy = 95.0\n", "claims.0.accuracy"),

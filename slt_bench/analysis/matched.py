@@ -115,8 +115,8 @@ def at_equal_accuracy(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
     Returns:
         A row for each label and accuracy, evenly between the lowest and the highest that both have somewhere, with the
         columns of `TRADES`: baseline_sparsity and sparsity are means over the n seeds that both have. Accuracies are
-        left out that a seed of either never reaches, or still has at its sparsest point, where its true sparsity is
-        not known.
+        left out that one of those never reaches with either, or still has at its sparsest point, where the true
+        sparsity is not known.
     """
     base = table.loc[table["label"] == baseline, NEEDED]
     rows = []

@@ -1,5 +1,6 @@
 """Verdicts on published claims, from records."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -163,7 +164,10 @@ def _reference(claim: Claim, rows: pd.DataFrame) -> float:
     """The accuracy that a ratio's threshold lies below."""
     if claim.reference == "dense":
         return float(_dense(rows).mean())
-    return own_best(rows[rows["label"] == claim.baseline])
+    best = own_best(rows[rows["label"] == claim.baseline])
+    if math.isnan(best):
+        raise _NotMeasuredError(f"no record of {claim.baseline} beside it")
+    return best
 
 
 def _enough(claim: Claim, interval: Interval) -> Interval:

@@ -78,14 +78,15 @@ def overall_plates(material: Overall) -> list[Plate]:
 def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Iterator[Plate]:
     """Curves of all networks, the sparsest tickets near dense training, and sparsities at the baseline's accuracy."""
     from slt_bench.report.figures.networks import (  # noqa: PLC0415 - matplotlib loads only where it draws
+        TIMES,
         accuracy_by_network,
         sparsity_against,
     )
 
     yield write_figure(
         accuracy_by_network(found, material.looks), material.out, "networks", "Every network",
-        "Mean accuracy of the hard masks over sparsity with 95% t intervals over seeds; a dot is a seed. Of networks "
-        "that differ in their width alone, the widest.",
+        "Mean accuracy of the hard masks over sparsity with 95% t intervals over seeds; a dot is a seed. A larger "
+        "open marker: seeds were lost there. Of networks that differ in their width alone, the widest.",
         material.source,
     )  # fmt: skip
     reached = pd.concat(
@@ -106,9 +107,9 @@ def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Itera
         yield write_figure(
             sparsity_against(trades, material.baseline, material.looks), material.out, "against",
             f"Sparsity at the accuracy of {material.baseline}",
-            f"How sparse each method is where {material.baseline} is as accurate: means over seeds, along all "
-            "accuracies that every seed of both passes. Above the line a method keeps fewer weights; on the dotted "
-            "one it removes twice as many.",
+            f"How sparse each method is where {material.baseline} is as accurate: means over the seeds that both "
+            "have, along all accuracies that each of them passes. Above the line a method keeps fewer weights; on the "
+            f"dotted one it removes {TIMES:g} times as many.",
             material.source,
         )  # fmt: skip
 

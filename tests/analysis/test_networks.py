@@ -29,6 +29,12 @@ def test_of_networks_that_differ_in_width_the_widest_is_taken_on_each_data_set()
     assert list(networks(several({}, *narrow))) == ["lenet300 on digits", "mlp150_50 on mnist"]
 
 
+def test_a_wider_network_that_has_learned_nothing_yet_hides_none():
+    begun = table({"dense": {0.0: [0.95]}})
+    found = networks(pd.concat([begun, several({"arch": "mlp30_10"}, {"arch": "conv2"})]))
+    assert list(found) == ["conv2 on digits", "mlp30_10 on digits"]
+
+
 def test_where_nothing_was_learned_there_is_nothing_to_see():
     dense = table({"dense": {0.0: [0.95]}, "random_mask": {0.5: [0.1]}})
     lost = table({"gates": {0.5: [None]}}, arch="conv2")

@@ -123,6 +123,8 @@ def test_a_ratio_may_be_taken_where_the_baseline_is_at_its_best():
     own = {"gates": {0.5: [0.9, 0.9], 0.9: [0.845, 0.845], 0.99: [0.2, 0.2]}}
     records = table(own | other | DENSE)
     assert verdict(records, **RATIO)[0] == "not measured"  # neither comes near dense training
+    alone = verdict(table(own | DENSE), **RATIO, reference="baseline")
+    assert alone[:2] == ("not measured", "no record of edgepopup beside it")
     found, _, measured = verdict(records, **RATIO, reference="baseline")
     assert found == "held"
     assert measured.mean == pytest.approx(2.0)

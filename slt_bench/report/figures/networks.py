@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from slt_bench.analysis.curves import curves
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.accuracy import draw_curves
+from slt_bench.report.figures.accuracy import ROOM, draw_curves
 from slt_bench.report.figures.axes import by_label, panels, position, short, spaced, sparsity_axis
 from slt_bench.report.style import DENSE, RANDOM, Looks
 
@@ -35,8 +35,9 @@ def accuracy_by_network(tables: Mapping[str, pd.DataFrame], looks: Looks) -> Fig
         best, middle, lowest = 100 * summary["mean"].max(), 100 * learned["mean"].median(), 100 * learned["mean"].min()
         floor = max(lowest, best - DEEP * (best - middle) - 1)
         room = 0.06 * (best - floor) + 0.1
-        panel.set_ylim(floor - room, best + room)
-        panel.set_title(title)
+        top = 100 * (summary["mean"] + summary["half_width"].clip(upper=ROOM).fillna(0)).max()
+        panel.set_ylim(max(0.0, floor - room), min(100.0, top + room))
+        panel.set_title(_on_lines(title))
         panel.set_ylabel("")
         sparsity_axis(panel, sorted(learned["sparsity"].dropna().unique()), "")
     figure.supylabel("accuracy of the hard mask (%)", fontsize="medium")
@@ -56,7 +57,7 @@ def sparsity_against(trades: Mapping[str, pd.DataFrame], baseline: str, looks: L
     figure, axes = panels(len(trades), 2.2)
     for panel, (title, trade) in zip(axes, trades.items(), strict=True):
         _draw_trade(panel, trade, looks)
-        panel.set_title(title)
+        panel.set_title(_on_lines(title))
     figure.supxlabel(f"sparsity of {short(baseline)} at the same accuracy", fontsize="medium")
     figure.supylabel("sparsity", fontsize="medium")
     shown = [_handle(label, *looks[label]) for label in sorted(set(pd.concat(list(trades.values()))["label"]))]
@@ -86,6 +87,11 @@ def _draw_trade(axes: Axes, trade: pd.DataFrame, looks: Looks) -> None:
         low, high = trade[column].min(), trade[column].max()
         shown = spaced([tick for tick in TICKS if low - 0.02 <= tick <= high + 0.02], inches)
         axis.set_ticks(position(shown), [f"{tick:g}" for tick in shown], fontsize="small")
+
+
+def _on_lines(title: str) -> str:
+    """What tells a network from others below its name."""
+    return title.replace(", ", "\n", 1)
 
 
 def _legend(figure: Figure, table: pd.DataFrame, looks: Looks) -> None:
