@@ -8,6 +8,7 @@ import typer
 from slt_bench.cli.options import Plugins, use_plugins
 
 What = Literal["all", "methods", "archs", "datasets", "benchmarks", "inits"]
+WORD = 28  # characters of a cell that are never broken into lines
 
 
 def list_(
@@ -34,8 +35,8 @@ def _show(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) 
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for index, column in enumerate(header):
-        table.add_column(column, no_wrap=index < len(header) - 1)
+    for column, cells in zip(header, zip(*rows, strict=True), strict=True):
+        table.add_column(column, no_wrap=max(map(len, cells)) <= WORD)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     Console().print(table)
@@ -78,8 +79,14 @@ def _datasets() -> None:
 def _benchmarks() -> None:
     from slt_bench.benchmark import benchmark_files, load
 
-    rows = [(name, found.title, ", ".join(found.methods)) for name in benchmark_files() if (found := load(name))]
+    rows = [(name, found.title, _few(list(found.methods))) for name in benchmark_files() if (found := load(name))]
     _show("benchmarks", ("name", "title", "methods"), rows)
+
+
+def _few(names: list[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:most])} and {more} more"
 
 
 def _inits() -> None:
