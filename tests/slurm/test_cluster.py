@@ -203,7 +203,7 @@ def test_ctrl_c_leaves_what_was_submitted_and_cancel_ends_it(sweep, undisturbed,
 def test_a_second_run_waits_for_what_a_rerun_replaces(sweep):
     one = sweep(*ONE)
     assert one.run()[0] == 0
-    code, output = one.run("--rerun", "all", "--no-wait")
+    code, output = one.finish(one.start("--rerun", "all", "--no-wait", pause=60))  # longer than a run takes to start
     assert "submitted" in output, output
     code, output = one.run()
     assert code == 0, output
