@@ -18,8 +18,8 @@ def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Args:
         table: Records, as from `analysis.frame`.
     """
-    learned = [rows for _, rows in table.groupby(UNDER, sort=True) if _has_learned(rows)]
-    found = [rows for rows in learned if not _has_wider(rows, pd.concat(learned))]
+    learned = table.groupby(UNDER).filter(_has_learned)
+    found = [rows for _, rows in learned.groupby(UNDER, sort=True) if not _has_wider(rows, learned)]
     more = [part for part in UNDER[2:] if len({rows[part].iloc[0] for rows in found}) > 1]
     return {_title(rows, more): rows for rows in found}
 

@@ -15,13 +15,8 @@ def comparable_table(reach: pd.DataFrame) -> Table:
     Args:
         reach: As from `analysis.matched.comparable_sparsity`.
     """
-    columns = list(dict.fromkeys(zip(reach["reference"], reach["points"], strict=True)))
-    header = ["method (purity)", *(f"within {points:g} of {reference}" for reference, points in columns)]
-    rows = []
-    for label, group in reach.groupby("label", sort=True):
-        cells = {(row["reference"], row["points"]): _cell(row) for _, row in group.iterrows()}
-        rows.append([f"{label} ({group['purity'].iloc[0]})", *(cells.get(column, "") for column in columns)])
-    return Table(header, rows)
+    pairs = zip(reach["points"], reach["reference"], strict=True)
+    return _reach_table(reach.assign(column=[f"within {points:g} of {reference}" for points, reference in pairs]))
 
 
 def sparsest_table(reach: pd.DataFrame) -> Table:
@@ -30,12 +25,7 @@ def sparsest_table(reach: pd.DataFrame) -> Table:
     Args:
         reach: As from `analysis.matched.comparable_sparsity`, a row a label and network, with the column `network`.
     """
-    titles = list(dict.fromkeys(reach["network"]))
-    rows = []
-    for label, group in reach.groupby("label", sort=True):
-        cells = {row["network"]: _cell(row) for _, row in group.iterrows()}
-        rows.append([f"{label} ({group['purity'].iloc[0]})", *(cells.get(title, "") for title in titles)])
-    return Table(["method (purity)", *titles], rows)
+    return _reach_table(reach.assign(column=reach["network"]))
 
 
 def ratio_table(ratios: pd.DataFrame, baseline: str) -> Table:
@@ -57,6 +47,16 @@ def ratio_table(ratios: pd.DataFrame, baseline: str) -> Table:
         for _, row in ratios.iterrows()
     ]
     return Table(header, rows)
+
+
+def _reach_table(reach: pd.DataFrame) -> Table:
+    """A row a label, and a column for each value of `column`, in the order in which they come."""
+    columns = list(dict.fromkeys(reach["column"]))
+    rows = []
+    for label, group in reach.groupby("label", sort=True):
+        cells = {row["column"]: _cell(row) for _, row in group.iterrows()}
+        rows.append([f"{label} ({group['purity'].iloc[0]})", *(cells.get(column, "") for column in columns)])
+    return Table(["method (purity)", *columns], rows)
 
 
 def _cell(row: "pd.Series[float]") -> str:
