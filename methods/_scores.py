@@ -11,7 +11,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import Brackets, FrozenNetwork, Method, OptimizerSettings, Range, keep_top, straight_through
+from slt_bench.method import (
+    Brackets,
+    FrozenNetwork,
+    Method,
+    OptimizerSettings,
+    Range,
+    keep_top,
+    magnitude,
+    straight_through,
+)
 
 
 class ScoreSettings(OptimizerSettings):
@@ -40,7 +49,7 @@ class Scores(Method):
 
     def rank(self) -> Tensor:
         """(N,) what is ranked, differentiable."""
-        return self.scores.abs()
+        return magnitude(self.scores)
 
     def gates(self) -> Tensor:
         """The mask, with the identity as its gradient."""

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, keep_top
+from slt_bench.method import FrozenNetwork, keep_top, magnitude
 
 from ._scores import Scores, ScoreSettings
 
@@ -55,7 +55,7 @@ class ErEdgePopup(Scores):
 
     def rank(self) -> Tensor:
         """The size of the scores, -1 where no weight is given."""
-        return torch.where(self.given, self.scores.abs(), -1.0)
+        return torch.where(self.given, magnitude(self.scores), -1.0)
 
     def gates(self) -> Tensor:
         """The mask at the present level, with the identity as its gradient."""

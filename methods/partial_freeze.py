@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork
+from slt_bench.method import FrozenNetwork, magnitude
 
 from ._scores import Scores, ScoreSettings
 
@@ -51,5 +51,5 @@ class PartialFreeze(Scores):
 
     def rank(self) -> Tensor:
         """The size of the scores; nothing where pruned, above all others where locked."""
-        size = self.scores.abs()
+        size = magnitude(self.scores)
         return torch.where(self.locked, size + size.detach().max() + 1, torch.where(self.pruned, size - 1e6, size))

@@ -26,6 +26,7 @@ from slt_bench import archs, streams
 from slt_bench.archs import Shape
 from slt_bench.errors import UserError, unknown
 from slt_bench.inits import RESCALES, Init
+from slt_bench.products import is_long, scaled_product
 
 LEARNED_SCALE = r"(^|\.)(gamma\w*|scale|gain|skipinit_gain)$"  # as timm's models name them
 STREAM = "slt_bench weights 1"  # part of every stream's name; it rises if the weights ever have to change
@@ -123,13 +124,17 @@ class FrozenNetwork(nn.Module):
             (N,), differentiable in `gates` and `weights`. Under `rescale="density"` a layer is divided by the root
             of the mean of its squared gates, which for a mask is its density; no gradient flows through that number.
         """
-        return self.rescaled(self.weights if weights is None else weights, gates) * gates
+        weights = self.weights if weights is None else weights
+        frozen = not weights.requires_grad and gates.dtype == weights.dtype
+        if self.rescale == "density" and frozen and is_long(gates):
+            return scaled_product(weights, self._factors(gates), gates, self.sizes)
+        return self.rescaled(weights, gates) * gates
 
     def rescaled(self, weights: Tensor, gates: Tensor) -> Tensor:
         """(N,) the weights, divided as the network says by the root of each layer's density under the gates."""
         if self.rescale == "none":
             return weights
-        factors = self.densities(gates.detach()).rsqrt()
+        factors = self._factors(gates)
         if weights.requires_grad:
             return weights * self.spread(factors)
         if weights.is_cuda:
@@ -140,6 +145,9 @@ class FrozenNetwork(nn.Module):
         for out, part, factor in zip(*(vector.split(self.sizes) for vector in (scaled, weights)), factors, strict=True):
             torch.mul(part, factor, out=out)
         return scaled
+
+    def _factors(self, gates: Tensor) -> Tensor:
+        return self.densities(gates.detach()).rsqrt()
 
     def densities(self, gates: Tensor) -> Tensor:
         """(L,) the mean of the squared gates of each layer, at least 1 / its size; of a mask: its density."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.noise import add_noise, noise
+from slt_bench.products import magnitude
 from slt_bench.ranking import Brackets, keep_top, kth_smallest
 from slt_bench.streams import derive_seed
 
@@ -35,6 +36,7 @@ __all__ = [
     "add_noise",
     "keep_top",
     "kth_smallest",
+    "magnitude",
     "noise",
     "ramp",
     "read_layer_densities",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 FEW = 1 << 14  # numbers that NumPy partitions as fast
 MOST, LEAST = 1 / 64, 1 / 512  # of all numbers, within a bracket
 START, WIDEST = 2**-8, 1e30  # half of a bracket: of a number, as far as the histogram's bins go; and at most
@@ -27,25 +28,30 @@ class Bracket:
     middle: float = math.nan
     half: float = 0.0
 
-    def kth_smallest(self, array: Floats, k: int) -> np.float32:
-        """As without a bracket."""
-        found = self._within(array, k) if array.size > FEW else None
-        if found is None:
-            found = _kth_smallest(array, k)
-            self.half = max(self.half, START * abs(float(found)))
-        self.middle, self.half = float(found), min(self.half, WIDEST)
-        return found
+    def keep_top(self, array: Floats, count: int) -> Bools:
+        """As without a bracket, of more than `FEW` numbers; 0 < count < n."""
+        kept = self._within(array, count)
+        if kept is None:
+            found = _kth_smallest(array, array.size - count)
+            self._move(found, max(2 * self.half, START * abs(float(found))))
+            kept = _above(array, found, count)
+        return kept
 
-    def _within(self, array: Floats, k: int) -> np.float32 | None:
-        """The k-th smallest where it lies within; else None."""
-        above = array >= self.middle - self.half
-        rank = k - array.size + np.count_nonzero(above)
-        inside = array[np.flatnonzero(above & (array < self.middle + self.half))]
-        if len(inside) > MOST * array.size:
-            self.half /= 2
-        elif len(inside) < LEAST * array.size:
-            self.half *= 2
-        return np.partition(inside, rank - 1)[rank - 1] if 0 < rank <= len(inside) else None
+    def _within(self, array: Floats, count: int) -> Bools | None:
+        """The mask, where the last number that it leaves out lies within; else None."""
+        kept = array >= self.middle - self.half
+        near = np.flatnonzero(kept & (array < self.middle + self.half))
+        inside, rank = array[near], int(np.count_nonzero(kept)) - count
+        if not 0 < rank <= len(inside):
+            return None
+        found = np.partition(inside, rank - 1)[rank - 1]
+        kept[near] = _above(inside, found, len(inside) - rank)
+        few, many = len(inside) < LEAST * array.size, len(inside) > MOST * array.size
+        self._move(found, self.half * (2 if few else 0.5 if many else 1))
+        return kept
+
+    def _move(self, middle: np.float32, half: float) -> None:
+        self.middle, self.half = float(middle), min(half, WIDEST)
 
 
 class Brackets:
@@ -79,12 +85,18 @@ def keep_top(values: Tensor, count: int, bracket: Bracket | None = None) -> Tens
         mask, ties = values > threshold, values == threshold
         return mask | (ties & (ties.cumsum(0) <= count - mask.sum()))
     array = values.numpy()
-    last = (bracket or Bracket()).kth_smallest(array, removed)
-    kept = array > last
+    if bracket is not None and array.size > FEW:
+        return torch.from_numpy(bracket.keep_top(array, count))
+    return torch.from_numpy(_above(array, _kth_smallest(array, removed), count))
+
+
+def _above(array: Floats, last: np.float32, count: int) -> Bools:
+    """A mask of the `count` numbers above the last that it leaves out; of those that equal it, the first."""
+    kept: Bools = array > last
     missing = count - np.count_nonzero(kept)
     if missing:
         kept[np.flatnonzero(array == last)[:missing]] = True
-    return torch.from_numpy(kept)
+    return kept
 
 
 def kth_smallest(values: Tensor, k: int) -> Tensor:

@@ -1,0 +1,69 @@
+"""Products that are made piece by piece: the numbers of the plain expressions, bit for bit."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slt_bench import products
+from slt_bench.products import PIECE, magnitude, scaled_product
+
+SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=6)
+
+
+@pytest.fixture(params=[7, PIECE], ids=["short pieces", "long pieces"])
+def piece(request, monkeypatch):
+    monkeypatch.setattr(products, "PIECE", request.param)
+
+
+def vectors(sizes, seed, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    total = sum(sizes)
+    weights, values, grad = torch.randn(3, total, generator=generator, dtype=dtype).unbind()
+    return weights, torch.rand(len(sizes), generator=generator, dtype=dtype) + 0.1, values.clone(), grad
+
+
+def gradient(result, leaf, grad):
+    return torch.autograd.grad(result, leaf, grad)[0]
+
+
+@pytest.mark.usefixtures("piece")
+class TestScaledProduct:
+    @settings(max_examples=100, deadline=None)
+    @given(SIZES, st.integers(0, 2**32 - 1))
+    def test_is_the_plain_product_and_so_is_its_gradient(self, sizes, seed):
+        weights, factors, values, grad = vectors(sizes, seed)
+        values.requires_grad_()
+        plain = weights * factors.repeat_interleave(torch.tensor(sizes)) * values
+        found = scaled_product(weights, factors, values, sizes)
+        assert torch.equal(found, plain)
+        assert torch.equal(gradient(found, values, grad), gradient(plain, values, grad))
+
+    def test_can_be_differentiated_twice(self):
+        sizes = [3, 20]
+        weights, factors, values, _ = vectors(sizes, 0, torch.float64)
+        values.requires_grad_()
+        assert torch.autograd.gradgradcheck(lambda v: scaled_product(weights, factors, v, sizes) ** 3, values)
+
+
+@pytest.mark.usefixtures("piece")
+class TestMagnitude:
+    @settings(max_examples=100, deadline=None)
+    @given(SIZES, st.integers(0, 2**32 - 1))
+    def test_is_the_absolute_value_and_has_its_gradient(self, sizes, seed):
+        _, _, values, grad = vectors(sizes, seed)
+        values[::3] = 0
+        values.requires_grad_()
+        assert torch.equal(magnitude(values), values.abs())
+        assert torch.equal(gradient(magnitude(values), values, grad), gradient(values.abs(), values, grad))
+
+    def test_can_be_differentiated_twice(self):
+        values = vectors([23], 0, torch.float64)[2].requires_grad_()
+        assert torch.autograd.gradgradcheck(lambda v: magnitude(v) ** 3, values)
+
+
+def test_a_search_holds_no_scaled_copy_of_the_weights():
+    weights, factors, values, _ = vectors([100], 0)
+    found = scaled_product(weights, factors, values.requires_grad_(), [100])
+    held = {tensor.data_ptr() for tensor in found.grad_fn.saved_tensors}
+    assert held == {weights.data_ptr(), factors.data_ptr()}
