@@ -91,6 +91,16 @@ def test_records_alone_are_enough_for_a_report(ran, tmp_path):
     assert len(records.read(tmp_path / "kept" / "tiny").records) == 6
 
 
+def test_a_report_shows_the_part_that_is_asked_for_and_its_command_says_so(ran, tmp_path):
+    code, _ = ran("report", "tiny", "--methods", "random*", "--inits", "signed_constant", "--out", "drawn")
+    assert code == 0
+    page = (tmp_path / "drawn/index.html").read_text()
+    assert "report tiny --methods &#39;random*&#39; --inits signed_constant --out drawn" in page
+    code, output = ran("report", "tiny", "--archs", "lenet30", "--out", "drawn")
+    assert code == 2
+    assert "Did you mean lenet300?" in output
+
+
 def test_a_report_of_nothing_offers_what_there_is(ran):
     code, output = ran("report", "tiyn")
     assert code == 2

@@ -19,7 +19,7 @@ def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         table: Records, as from `analysis.frame`.
     """
     learned = table.groupby(UNDER).filter(_has_learned)
-    found = [rows for _, rows in learned.groupby(UNDER, sort=True) if not _has_wider(rows, learned)]
+    found = [rows for _, rows in learned.groupby(UNDER, sort=True) if not has_wider(rows, learned)]
     more = [part for part in UNDER[2:] if len({rows[part].iloc[0] for rows in found}) > 1]
     return {_title(rows, more): rows for rows in found}
 
@@ -28,8 +28,8 @@ def _has_learned(rows: pd.DataFrame) -> bool:
     return bool((~rows["method"].isin(REFERENCES) & (rows["status"] == "done")).any())
 
 
-def _has_wider(rows: pd.DataFrame, table: pd.DataFrame) -> bool:
-    """Whether a network is a narrower version of another that the table holds under the same setting."""
+def has_wider(rows: pd.DataFrame, table: pd.DataFrame) -> bool:
+    """Whether a network, of which these are the records, is a narrower version of another that the table holds."""
     arch, *setting = rows[UNDER].iloc[0]
     same = table[(table[UNDER[1:]] == setting).all(axis=1)]
     others = same["arch"].unique()

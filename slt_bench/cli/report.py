@@ -2,6 +2,7 @@
 
 import importlib.util
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from slt_bench.benchmark import Benchmark, Job
     from slt_bench.records import Found
     from slt_bench.report.build import Source
+    from slt_bench.report.part import Part
 
 
 def report(
@@ -27,6 +29,10 @@ def report(
     baseline: Annotated[
         str, typer.Option(help="The label that others are compared with [default: edgepopup, or the first].")
     ] = "",
+    methods: Annotated[str, typer.Option(help="Only these labels (list or globs), dense, random_mask.")] = "",
+    archs: Annotated[str, typer.Option(help="Only these, a comma list or globs.")] = "",
+    datasets: Annotated[str, typer.Option(help="Only these, a comma list or globs.")] = "",
+    inits: Annotated[str, typer.Option(help="Only these, a comma list or globs.")] = "",
 ) -> None:
     """Draw the report of benchmarks from their records: no torch, no data, also while jobs still run.
 
@@ -35,6 +41,8 @@ def report(
     `slt_bench report lenet_mnist`
 
     `slt_bench report lenet_mnist lenet_fashion --out reports/lenet --baseline edgepopup_global`
+
+    `slt_bench report lenet_mnist_all --methods 'gates*,edgepopup' --out reports/figures_of_my_paper`
     """
     from slt_bench.report.pool import load_early
 
@@ -43,46 +51,69 @@ def report(
     from slt_bench.cli.show_report import show_report
     from slt_bench.errors import UserError
     from slt_bench.jobs import folders
+    from slt_bench.report.part import Part
 
     records.check_writable(out or Path("reports"))
     chosen = names or list(folders(results))
     if not chosen:
         raise UserError(f"There are no records in {results}: `slt_bench run` makes them.")
-    sources = [_source(given, results, baseline) for given in chosen]
+    opened = [_open(given, results) for given in chosen]
+    part = Part.choose(
+        [job for one in opened for job in one.jobs], methods=methods, archs=archs, datasets=datasets, inits=inits
+    )
+    options = {"baseline": baseline, "methods": methods, "archs": archs, "datasets": datasets, "inits": inits}
+    sources = [_source(one, part, baseline, _command([one.given], results, options)) for one in opened]
     if out is None:
         for source in sources:
             show_report(source, Path("reports") / source.name)
     else:
-        show_report(_together(sources, _command(chosen, results, baseline, out)), out)
+        show_report(_together(sources, _command(chosen, results, options | {"out": str(out)})), out)
 
 
-def _source(given: str, results: Path, baseline: str) -> "Source":
-    """What the report of one benchmark is drawn from."""
+@dataclass(frozen=True)
+class _Opened:
+    """A benchmark that a report is of: as it was asked for, and what there is of it."""
+
+    given: str
+    name: str
+    benchmark: "Benchmark | None"
+    folder: Path
+    found: "Found"
+    jobs: "list[Job]"
+
+
+def _open(given: str, results: Path) -> _Opened:
     from slt_bench import records
     from slt_bench.benchmark import benchmark_files, load
     from slt_bench.errors import unknown
     from slt_bench.jobs import folders
-    from slt_bench.report.build import Source
 
     name = Path(given).stem if given.endswith(".toml") else given.rstrip("/")
     there = folders(results)
     known = given.endswith(".toml") or name in benchmark_files()
     benchmark = load(given) if known else None
-    claims = benchmark.claims if benchmark else ()
-    if name not in there and not claims:
+    if name not in there and not (benchmark and benchmark.claims):
         raise unknown("benchmark with records", name, there)
     folder = results / name
     found = records.read(folder)
+    return _Opened(given, name, benchmark, folder, found, _jobs(benchmark, folder, found))
+
+
+def _source(opened: _Opened, part: "Part", baseline: str, command: str) -> "Source":
+    """What the report of one benchmark is drawn from."""
+    from slt_bench.report.build import Source
+
+    benchmark, found = opened.benchmark, part.of(opened.found)
     return Source(
-        name=name,
+        name=opened.name,
         found=found,
         title=benchmark.title if benchmark else "",
         about=benchmark.about if benchmark else "",
-        claims=claims,
+        claims=[claim for claim in benchmark.claims if part.tells_of(claim)] if benchmark else (),
         stale=frozenset(_stale(found)),
-        pending=pending(_jobs(benchmark, folder, found), folder, found),
+        pending=pending([job for job in opened.jobs if part.has(job)], opened.folder, found),
         baseline=baseline,
-        command=_command([given], results, baseline, None),
+        command=command,
     )
 
 
@@ -145,10 +176,9 @@ def _together(sources: "list[Source]", command: str) -> "Source":
     )
 
 
-def _command(names: list[str], results: Path, baseline: str, out: Path | None) -> str:
+def _command(names: list[str], results: Path, options: dict[str, str]) -> str:
     """The command that draws a report, for its captions."""
     words = ["python", "-m", "slt_bench", "report", *names]
     words += ["--results", str(results)] if results != Path("results") else []
-    words += ["--baseline", baseline] if baseline else []
-    words += ["--out", str(out)] if out else []
+    words += [word for option, value in options.items() if value for word in (f"--{option}", value)]
     return shlex.join(words)

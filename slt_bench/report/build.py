@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from slt_bench.analysis import frame
-from slt_bench.analysis.networks import NETWORK, UNDER
+from slt_bench.analysis.networks import NETWORK, UNDER, has_wider
 from slt_bench.analysis.verdicts import Judged, judge
 from slt_bench.analysis.widths import narrower
 from slt_bench.benchmark import REFERENCES
@@ -137,6 +137,7 @@ def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, o
             baseline=baseline if (rows["label"] == baseline).any() else "",
             command=_command(source),
             out=out,
+            brief=has_wider(rows, table),
         )
 
 

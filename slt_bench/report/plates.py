@@ -31,6 +31,7 @@ class Material:
         baseline: The label that ratios are taken to; empty where there is none.
         command: What draws the report.
         out: The report's folder.
+        brief: Whether only accuracies are shown, since a wider version of the network has a section of its own.
     """
 
     title: str
@@ -45,6 +46,12 @@ class Material:
     baseline: str
     command: str
     out: Path
+    brief: bool = False
+
+    @property
+    def arch(self) -> str:
+        """The network's architecture."""
+        return str(self.table["arch"].iloc[0])
 
     @property
     def split(self) -> str:
@@ -89,11 +96,13 @@ class Section:
         heading: Above it.
         plates: Its figures and tables.
         accuracy: The table of accuracies, which the terminal shows too.
+        note: What a reader must know of it.
     """
 
     heading: str
     plates: list[Plate]
     accuracy: Table
+    note: str = ""
 
 
 def write_table(out: Path, stem: str, table: Table, numbers: pd.DataFrame) -> dict[str, str]:

@@ -25,6 +25,11 @@ from slt_bench.report.tables.cost import cost_table
 from slt_bench.report.tables.dead import dead_table
 from slt_bench.report.tables.table import Table
 
+BRIEF = (
+    "A narrower version of a network that has a section of its own: layers, gates, learning curves, sanity checks and "
+    "cost are drawn there. --archs {} draws them of this one."
+)
+
 
 def draw(material: Material) -> Section:
     """Write the figures and tables of one network into the report's folder."""
@@ -42,13 +47,14 @@ def draw(material: Material) -> Section:
             summary,
             written=accuracy,
         ),
-        *_others(material),
+        *_compared(material),
+        *(() if material.brief else _looked_into(material)),
     ]
-    return Section(material.heading, plates, accuracy)
+    return Section(material.heading, plates, accuracy, BRIEF.format(material.arch) if material.brief else "")
 
 
-def _others(material: Material) -> Iterator[Plate]:
-    """Everything that the records allow beyond accuracy over sparsity."""
+def _compared(material: Material) -> Iterator[Plate]:
+    """How sparse the methods get at one accuracy."""
     table, learned, looks = material.table, material.learned, material.looks
     reach = comparable_sparsity(table)
     if len(reach):
@@ -75,6 +81,11 @@ def _others(material: Material) -> Iterator[Plate]:
             "that the method keeps fewer.",
             ratio_table(compared, material.baseline), compared,
         )  # fmt: skip
+
+
+def _looked_into(material: Material) -> Iterator[Plate]:
+    """What the tickets are like, how they were found, and at what cost."""
+    learned, looks = material.learned, material.looks
     densities = material.layers[material.layers["id"].isin(learned["id"])]
     if len(densities):
         yield _figure(

@@ -91,6 +91,10 @@ def test_networks_of_one_shape_are_drawn_over_their_width(make_job, tmp_path):
     assert page.count("Over the width of the network</h") == 1
     files = {path.stem for path in (tmp_path / "figures").glob("width-*")}
     assert files == {"width-lenet300-digits-signed_constant-density"}
+    assert page.count("Accuracy over sparsity</h") == 4
+    assert page.count("Learning curves</h") == 2, "of lenet300, and of mlp300_300, which is no wider or narrower one"
+    assert page.count("A narrower version of a network that has a section of its own") == 2
+    assert "--archs mlp30_10 draws them of this one" in page
 
 
 def test_several_networks_are_shown_side_by_side(make_job, tmp_path):

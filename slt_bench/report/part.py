@@ -1,0 +1,74 @@
+"""Which of the records a report is drawn from, where it is not all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slt_bench.benchmark import REFERENCES, Job
+from slt_bench.published import Claim
+from slt_bench.records import Found
+from slt_bench.selection import choose
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a report is to show.
+
+    Attributes:
+        labels, archs, datasets, inits: Those that it shows; None: all. Dense training and random masks are always
+            shown, of the networks that are.
+    """
+
+    labels: frozenset[str] | None = None
+    archs: frozenset[str] | None = None
+    datasets: frozenset[str] | None = None
+    inits: frozenset[str] | None = None
+
+    @classmethod
+    def choose(
+        cls, jobs: Sequence[Job], *, methods: str = "", archs: str = "", datasets: str = "", inits: str = ""
+    ) -> "Part":
+        """What comma lists of names and globs stand for, each empty where nothing is left out.
+
+        Args:
+            jobs: All that there are to choose from.
+            methods: Labels.
+            archs: Architectures.
+            datasets: Data sets.
+            inits: Distributions of the weights.
+
+        Raises:
+            UserError: No job has a name, or none matches a glob.
+        """
+        return cls(
+            _chosen("label", methods, [job.label for job in jobs]),
+            _chosen("architecture", archs, [job.arch for job in jobs]),
+            _chosen("data set", datasets, [job.dataset for job in jobs]),
+            _chosen("init", inits, [job.init for job in jobs]),
+        )
+
+    def has(self, job: Job) -> bool:
+        """Whether the job's record is shown."""
+        learned = job.method not in REFERENCES
+        return (
+            (self.labels is None or not learned or job.label in self.labels)
+            and (self.archs is None or job.arch in self.archs)
+            and (self.datasets is None or job.dataset in self.datasets)
+            and (self.inits is None or job.init in self.inits)
+        )
+
+    def of(self, found: Found) -> Found:
+        """The records that are shown; what could not be read stays told."""
+        return Found({key: one for key, one in found.records.items() if self.has(one.job)}, found.problems)
+
+    def tells_of(self, claim: Claim) -> bool:
+        """Whether a claim is about what is shown."""
+        labels = {claim.method, claim.baseline} - {None, ""}
+        return (
+            (self.labels is None or labels <= self.labels)
+            and (self.archs is None or claim.arch in self.archs)
+            and (self.datasets is None or not claim.dataset or claim.dataset in self.datasets)
+        )
+
+
+def _chosen(kind: str, text: str, names: Sequence[str]) -> frozenset[str] | None:
+    return frozenset(choose(kind, text, dict.fromkeys(names))) if text else None

@@ -1,0 +1,60 @@
+"""Reports of a part of the records."""
+
+import pytest
+
+from slt_bench.errors import UserError
+from slt_bench.published import Claim
+from slt_bench.report.build import Source, build
+from slt_bench.report.part import Part
+
+
+@pytest.fixture
+def jobs(standard):
+    return [record.job for record in standard.records.values()]
+
+
+def labels(found):
+    return {record.job.label for record in found.records.values()}
+
+
+def test_all_is_shown_where_nothing_is_left_out(jobs, standard):
+    assert Part.choose(jobs).of(standard).records == standard.records
+
+
+def test_labels_are_chosen_by_name_and_by_glob_and_references_stay(jobs, standard):
+    found = Part.choose(jobs, methods="edge*,gates").of(standard)
+    assert labels(found) == {"edgepopup", "gates", "dense"}
+    assert found.problems == standard.problems
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("archs", ("conv2", "mlp8")),
+        ("datasets", ("mnist", "cifar10")),
+        ("inits", ("uniform:0.1", "signed_constant")),
+    ],
+)
+def test_of_networks_that_are_not_chosen_nothing_is_shown(make_job, option, values):
+    field, (kept, _) = option[:-1], values
+    jobs = [make_job(method=method, **{field: value}) for method in ("gates", "dense") for value in values]
+    part = Part.choose(jobs, **{option: kept})
+    assert [job for job in jobs if part.has(job)] == [job for job in jobs if getattr(job, field) == kept]
+
+
+def test_a_name_that_no_record_has_is_refused(jobs):
+    with pytest.raises(UserError, match="edgepopop"):
+        Part.choose(jobs, methods="edgepopop")
+
+
+def test_claims_of_what_is_not_shown_are_left_out(jobs):
+    accuracy = Claim(who="w", where="x", method="gates", arch="lenet300", sparsity=0.9, accuracy=0.9)
+    ratio = Claim(who="w", where="x", method="gates", baseline="edgepopup", arch="lenet300", ratio=2.0)
+    elsewhere = Claim(who="w", where="x", method="gates", arch="conv2", sparsity=0.9, accuracy=0.9)
+    part = Part.choose(jobs, methods="gates", archs="lenet300")
+    assert [claim for claim in (accuracy, ratio, elsewhere) if part.tells_of(claim)] == [accuracy]
+
+
+def test_the_report_shows_no_other_label(jobs, standard, tmp_path):
+    page = build(Source("tiny", Part.choose(jobs, methods="gates").of(standard)), tmp_path).page.read_text()
+    assert "edgepopup" not in page
