@@ -3,6 +3,7 @@
 import pandas as pd
 
 from slt_bench.archs import hidden_widths, is_known
+from slt_bench.benchmark import REFERENCES
 
 ROUNDED = 0.5  # of a unit
 
@@ -15,15 +16,18 @@ def narrower(table: pd.DataFrame, arch: str) -> pd.DataFrame:
         arch: A network; others are compared with it.
 
     Returns:
-        The records with the column `width`, in (0, 1], relative to that network; none where there is only one such
-        network, or one that is wider.
+        The records with the column `width`, in (0, 1], relative to that network, of labels that were measured on
+        several widths at one asked sparsity; none where no method that searches was, or a network is wider.
     """
     known = {name: hidden_widths(name) for name in table["arch"].unique() if is_known(name)}
     factors = {name: _factor(widths, known.get(arch, ())) for name, widths in known.items()}
     family = {name: factor for name, factor in factors.items() if factor}
-    if len(set(family.values())) == 1 or max(family.values(), default=0.0) > 1:
+    if max(family.values(), default=0.0) > 1:
         return table.iloc[:0].assign(width=0.0)
-    return table[table["arch"].isin(family)].assign(width=lambda rows: rows["arch"].map(family))
+    rows = table[table["arch"].isin(family)].assign(width=lambda rows: rows["arch"].map(family).astype(float))
+    widths = rows.groupby(["label", rows["asked_sparsity"].fillna(-1.0)])["width"].transform("nunique")
+    rows = rows[widths > 1]
+    return rows if (~rows["method"].isin(REFERENCES)).any() else rows.iloc[:0]
 
 
 def _factor(widths: tuple[int, ...], base: tuple[int, ...]) -> float:

@@ -7,7 +7,8 @@ from slt_bench.analysis.widths import narrower
 
 
 def table(*archs):
-    return pd.DataFrame({"arch": archs, "seed": range(len(archs))})
+    same = {"label": "gates", "method": "gates", "asked_sparsity": 0.9}
+    return pd.DataFrame({"arch": archs, "seed": range(len(archs))}).assign(**same)
 
 
 def test_factors_are_those_of_every_hidden_layer():
@@ -31,3 +32,19 @@ def test_nothing_is_found_for_one_that_is_not_the_widest_or_alone(arch):
 
 def test_one_network_under_two_names_is_alone():
     assert narrower(table("lenet300", "mlp300_100"), "lenet300").empty
+
+
+def test_labels_on_one_width_are_left_out():
+    rows = table("lenet300", "mlp30_10", "lenet300", "mlp30_10")
+    rows["label"] = ["gates", "gates", "edgepopup", "edgepopup"]
+    rows.loc[3, "asked_sparsity"] = 0.5
+    assert narrower(rows, "lenet300")["label"].tolist() == ["gates", "gates"]
+
+
+def test_own_sparsities_are_one():
+    rows = table("lenet300", "mlp30_10").assign(asked_sparsity=float("nan"))
+    assert len(narrower(rows, "lenet300")) == 2
+
+
+def test_where_only_dense_training_has_several_widths_there_is_nothing_to_see():
+    assert narrower(table("lenet300", "mlp30_10").assign(method="dense", label="dense"), "lenet300").empty

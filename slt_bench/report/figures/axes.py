@@ -22,6 +22,7 @@ PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")
 NEAREST_INCHES = 0.27  # two sparsities that are nearer on the axis share a tick
 MANY_ENTRIES, ENTRY_INCHES = 10, 0.165  # of a legend
+DEEP = 2.5  # an axis of accuracies goes so many times as far below the best as half of the means do, and a point more
 LONGEST = 36  # characters of a name that a figure shows
 
 
@@ -45,15 +46,27 @@ def panels(count: int, height: float, *, columns: int = 3, **more: Any) -> tuple
     return figure, axes[:count]
 
 
-def lowest(axes: Sequence[Axes]) -> list[Axes]:
-    """Of panels as from `panels`, the one in each column that has none below, which the x axis's labels belong to.
+def lowest(axes: Sequence[Axes], *, hide_others: bool = True) -> list[Axes]:
+    """Of panels as from `panels`, the one in each column that has none below, which the x axis's name belongs to.
 
-    The others lose theirs.
+    Args:
+        axes: All panels.
+        hide_others: Whether the others lose the labels of their ticks, as is right where all have the same.
     """
     wide = axes[0].get_gridspec().ncols  # type: ignore[union-attr]
-    for above in axes[:-wide]:
+    for above in axes[:-wide] if hide_others else ():
         above.tick_params(labelbottom=False)
     return list(axes[-wide:])
+
+
+def floor(means: "pd.Series[float]", best: float) -> float:
+    """Where an axis of accuracies begins: as low as the lowest mean, but not so low that the others lie on one line.
+
+    Args:
+        means: Of the methods, in %.
+        best: The highest accuracy on the axis, of dense training for instance.
+    """
+    return max(float(means.min()), best - DEEP * (best - float(means.median())) - 1)
 
 
 def add_legend(axes: Axes, where: Literal["lower left", "lower right", "best"]) -> None:

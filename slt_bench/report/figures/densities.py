@@ -25,7 +25,8 @@ def layer_densities(layers: pd.DataFrame) -> Figure:
     for index, (panel, (label, rows)) in enumerate(zip(axes, found, strict=True)):
         image = _draw(panel, rows, norm, first=index % 2 == 0)
         panel.set_title(short(label))
-    for panel in lowest(axes):
+    columns = {tuple(label.get_text() for label in panel.get_xticklabels()) for panel in axes}
+    for panel in lowest(axes, hide_others=len(columns) == 1):
         panel.set_xlabel("sparsity")
     figure.colorbar(image, ax=axes, label="share of weights kept", format="{x:g}", pad=0.02)
     return figure

@@ -6,18 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from slt_bench.analysis.curves import curves
 from slt_bench.benchmark import REFERENCES
 from slt_bench.report.figures.accuracy import ROOM, draw_curves
-from slt_bench.report.figures.axes import by_label, panels, position, short, spaced, sparsity_axis
-from slt_bench.report.style import DENSE, RANDOM, Looks
+from slt_bench.report.figures.axes import by_label, floor, panels, position, short, spaced, sparsity_axis
+from slt_bench.report.figures.legends import legend_above, line, method, methods
+from slt_bench.report.style import Looks
 
-DEEP = 2.5  # a panel goes so many times as far below the best as half of the points do, and a point more
 TIMES = 1.8  # as sparse: what "nearly double" means where a baseline is at 0.5
 TICKS = [0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99]
-LOOKS = {"dense": DENSE, "random_mask": RANDOM}
 
 
 def accuracy_by_network(tables: Mapping[str, pd.DataFrame], looks: Looks) -> Figure:
@@ -32,17 +30,17 @@ def accuracy_by_network(tables: Mapping[str, pd.DataFrame], looks: Looks) -> Fig
         summary = curves(table)
         learned = summary[~summary["method"].isin(REFERENCES) & (summary["n"] > 0)]
         draw_curves(panel, table, summary, looks)
-        best, middle, lowest = 100 * summary["mean"].max(), 100 * learned["mean"].median(), 100 * learned["mean"].min()
-        floor = max(lowest, best - DEEP * (best - middle) - 1)
-        room = 0.06 * (best - floor) + 0.1
+        best = 100 * summary["mean"].max()
+        lowest = floor(100 * learned["mean"], best)
+        room = 0.06 * (best - lowest) + 0.1
         top = 100 * (summary["mean"] + summary["half_width"].clip(upper=ROOM).fillna(0)).max()
-        panel.set_ylim(max(0.0, floor - room), min(100.0, top + room))
+        panel.set_ylim(max(0.0, lowest - room), min(100.0, top + room))
         panel.set_title(_on_lines(title))
         panel.set_ylabel("")
         sparsity_axis(panel, sorted(learned["sparsity"].dropna().unique()), "")
     figure.supylabel("accuracy of the hard mask (%)", fontsize="medium")
     figure.supxlabel("sparsity (log scale of remaining weights)", fontsize="medium")
-    _legend(figure, pd.concat(list(tables.values())), looks)
+    legend_above(figure, methods(pd.concat(list(tables.values())), looks))
     return figure
 
 
@@ -60,12 +58,10 @@ def sparsity_against(trades: Mapping[str, pd.DataFrame], baseline: str, looks: L
         panel.set_title(_on_lines(title))
     figure.supxlabel(f"sparsity of {short(baseline)} at the same accuracy", fontsize="medium")
     figure.supylabel("sparsity", fontsize="medium")
-    shown = [_handle(label, *looks[label]) for label in sorted(set(pd.concat(list(trades.values()))["label"]))]
-    guides = [
-        Line2D([], [], color="#000000", linewidth=0.8, label="as sparse"),
-        Line2D([], [], color="#000000", linewidth=0.8, linestyle=":", label=f"{TIMES:g} times as sparse"),
-    ]
-    figure.legend(handles=[*shown, *guides], loc="outside upper center", ncols=4)
+    shown = sorted(set(pd.concat(list(trades.values()))["label"]))
+    thin = {"color": "#000000", "linewidth": 0.8}
+    guides = [line("as sparse", **thin), line(f"{TIMES:g} times as sparse", linestyle=":", **thin)]
+    legend_above(figure, [*(method(label, looks) for label in shown), *guides])
     return figure
 
 
@@ -92,16 +88,3 @@ def _draw_trade(axes: Axes, trade: pd.DataFrame, looks: Looks) -> None:
 def _on_lines(title: str) -> str:
     """What tells a network from others below its name."""
     return title.replace(", ", "\n", 1)
-
-
-def _legend(figure: Figure, table: pd.DataFrame, looks: Looks) -> None:
-    """One for all panels: the methods, and what is drawn of dense training and of random masks."""
-    learned = sorted(set(table["label"][~table["method"].isin(REFERENCES)]))
-    handles = [_handle(label, *looks[label]) for label in learned]
-    there = [name for name in LOOKS if (table["method"] == name).any()]
-    handles += [Line2D([], [], label=name, **LOOKS[name]) for name in there]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(handles)))
-
-
-def _handle(label: str, colour: str, marker: str) -> Line2D:
-    return Line2D([], [], color=colour, marker=marker, label=short(label))

@@ -5,8 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import add_legend, by_label, panels, short, spread
-from slt_bench.report.style import DENSE, RANDOM, Looks
+from slt_bench.report.figures.axes import by_label, floor, panels, spread
+from slt_bench.report.figures.legends import REFERENCE_LOOKS, legend_above, line, methods
+from slt_bench.report.style import Looks
 
 ROWS = 3  # sparsities in a figure
 SHARES = {"closed": "-", "fractional": ":", "open": "--"}
@@ -15,42 +16,48 @@ SHARES = {"closed": "-", "fractional": ":", "open": "--"}
 def over_width(table: pd.DataFrame, looks: Looks) -> Figure:
     """A row a sparsity: the accuracy of every method, and the shares of closed, open and fractional gates; means.
 
+    An axis of accuracies does not reach down to all that failed (`axes.floor`).
+
     Args:
         table: Records as from `analysis.widths.narrower`.
         looks: As from `style.looks`.
     """
-    asked = table["asked_sparsity"].fillna(-1.0)  # the method's own
+    table = table.assign(asked=table["asked_sparsity"].fillna(-1.0))  # the method's own
     learned = ~table["method"].isin(REFERENCES)
-    found = spread(sorted(set(asked[learned])), ROWS)
+    found = spread(sorted(set(table["asked"][learned])), ROWS)
     figure, axes = panels(2 * len(found), 2.0, columns=2, sharex=True)
+    shown = []
     for sparsity, (accuracy, gates) in zip(found, zip(axes[::2], axes[1::2], strict=True), strict=True):
-        rows = table[(asked == sparsity) & learned]
-        _accuracies(accuracy, pd.concat([rows, table[~learned & asked.isin([sparsity, -1.0])]]), looks)
+        rows = table[(table["asked"] == sparsity) & learned]
+        shown += [rows, table[~learned & table["asked"].isin([sparsity, -1.0])]]
+        _accuracies(accuracy, pd.concat(shown[-2:]), looks)
         _shares(gates, rows, looks)
         named = "the methods' own sparsity" if sparsity < 0 else f"sparsity {sparsity:g}"
         accuracy.set_title(named)
         accuracy.set_ylabel(f"{table['split'].iloc[0]} accuracy (%)")
         gates.set_ylabel("share of all gates (%)")
         gates.set_title(f"gates, {named}")
-    add_legend(axes[0], "best")
-    add_legend(axes[1], "best")
+    shares = [line(f"{share} gates", color="#000000", linestyle=dashes) for share, dashes in SHARES.items()]
+    legend_above(figure, [*methods(pd.concat(shown), looks), *shares])
     for panel in axes[-2:]:
         panel.set_xlabel("width (% of the widest)")
     return figure
 
 
 def _accuracies(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
-    for label, own in by_label(rows):
-        method = own["method"].iloc[0]
-        if method in REFERENCES:
-            look = RANDOM if method == "random_mask" else DENSE
-        else:
-            look = {"color": looks[label][0], "marker": looks[label][1]}
-        seeds = (
-            100 * own.dropna(subset=["accuracy"]).groupby("width")["accuracy"].agg(["mean", "min", "max"])
-        ).dropna()
-        bars = [seeds["mean"] - seeds["min"], seeds["max"] - seeds["mean"]]
-        axes.errorbar(100 * seeds.index, seeds["mean"], yerr=bars, label=short(label), capsize=2, **look)
+    seeds = 100 * rows.dropna(subset=["accuracy"]).groupby(["label", "method", "width"])["accuracy"].agg(
+        ["mean", "min", "max"]
+    )
+    for (label, method), own in seeds.groupby(level=["label", "method"]):
+        colour, marker = looks.get(str(label), ("", ""))
+        look = REFERENCE_LOOKS.get(str(method)) or {"color": colour, "marker": marker}
+        bars = [own["mean"] - own["min"], own["max"] - own["mean"]]
+        axes.errorbar(100 * own.index.get_level_values("width"), own["mean"], yerr=bars, capsize=2, **look)
+    learned = seeds[~seeds.index.get_level_values("method").isin(REFERENCES)]
+    top = float(seeds["max"].max())
+    lowest = floor(learned["mean"], float(seeds["mean"].max()))
+    room = 0.06 * (top - lowest) + 0.1
+    axes.set_ylim(max(0.0, lowest - room), min(100.0, top + room))
 
 
 def _shares(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
@@ -60,6 +67,5 @@ def _shares(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
             continue  # of methods that have no gates between 0 and 1 the mask tells all
         colour, marker = looks[label]
         for share, dashes in SHARES.items():
-            name = f"{short(label)}: {share}"
-            axes.plot(100 * means.index, means[share], color=colour, marker=marker, linestyle=dashes, label=name)
+            axes.plot(100 * means.index, means[share], color=colour, marker=marker, linestyle=dashes)
     axes.set_ylim(-3, 103)
