@@ -86,3 +86,15 @@ def test_labels_are_numbers_and_names(figure):
     texts = [text for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for text in labels_of(axis)[1]]
     assert texts
     assert not [text for text in texts if set(text) & set("${}\\^")], "no markup of mathematics is left in them"
+
+
+def test_seeds_that_all_reach_the_same_have_no_bars_and_no_error(table):
+    for accuracy in (0.098, 0.1009, 0.1028, 0.1135, 0.9581, 0.9697):
+        rows = pd.concat(
+            [
+                table.assign(seed=seed, accuracy=accuracy, width=width, closed=0.0, open=1.0, fractional=0.0)
+                for seed in range(7)
+                for width in (0.1, 1.0)
+            ]
+        )
+        plt.close(over_width(rows, looks(LABELS)))

@@ -51,7 +51,7 @@ def _accuracies(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     for (label, method), own in seeds.groupby(level=["label", "method"]):
         colour, marker = looks.get(str(label), ("", ""))
         look = REFERENCE_LOOKS.get(str(method)) or {"color": colour, "marker": marker}
-        bars = [own["mean"] - own["min"], own["max"] - own["mean"]]
+        bars = [(own[end] - own["mean"]).abs() for end in ("min", "max")]  # a mean of equal numbers is not quite they
         axes.errorbar(100 * own.index.get_level_values("width"), own["mean"], yerr=bars, capsize=2, **look)
     learned = seeds[~seeds.index.get_level_values("method").isin(REFERENCES)]
     top = float(seeds["max"].max())
