@@ -47,7 +47,8 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
     says where the mean does. "about" allows the tolerance below, too. A loss is held unless the whole interval lies
     above it, and exceeded where the whole interval lies below it by more than the tolerance.
 
-    Where a curve of a ratio ends before its accuracy falls, the ratio is a bound: only what it shows is said.
+    Where a curve of a ratio ends before its accuracy falls, the ratio is a bound: only what it shows is said, with what
+    is known beside it, that no sparsity is above 1.
     Seeds that were lost are told, and a ratio takes every seed. Of several budgets the one of most epochs counts.
 
     Args:
@@ -61,23 +62,25 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
     try:
         rows, note = _network(claim, table)
         if claim.ratio is not None:
-            measured, bound = _ratio(claim, rows)
+            measured, bound, most = _ratio(claim, rows)
         else:
-            measured, bound = (_loss if claim.loss is not None else _accuracy)(claim, rows), ""
-        verdict, remark = _verdict(claim, measured, bound)
+            measured, bound, most = (_loss if claim.loss is not None else _accuracy)(claim, rows), "", math.inf
+        verdict, remark = _verdict(claim, measured, bound, most)
     except _NotMeasuredError as reason:
         return Judged(claim, "not measured", None, str(reason))
     return Judged(claim, verdict, measured, "; ".join(part for part in (remark, note) if part))
 
 
-def _verdict(claim: Claim, measured: Interval, bound: str) -> tuple[Verdict, str]:
-    """The verdict, and where the mean lies where the interval alone decides."""
+def _verdict(claim: Claim, measured: Interval, bound: str, most: float) -> tuple[Verdict, str]:
+    """The verdict, and where the mean lies where the interval alone decides; `most` is what no ratio can exceed."""
     low, high, mean, claimed = measured.low, measured.high, measured.mean, _claimed(claim)
     if claim.loss is not None:  # the less the better
         low, high, mean, claimed = -high, -low, -mean, -claimed
     allowed = claimed - (claim.allowance if claim.relation == "about" else 0.0)
     if high < allowed and bound != "at least":
         return "not held", bound and "an upper bound"
+    if bound == "at least" and most < allowed:
+        return "not held", f"a lower bound; and since no sparsity is above 1, at most {most:.2f}"
     if low > claimed + claim.allowance and bound != "at most":
         return "exceeded", bound and "a lower bound"
     if bound == "at least" and claim.relation == "at least" and mean >= claimed:
@@ -143,8 +146,8 @@ def _loss(claim: Claim, rows: pd.DataFrame) -> Interval:
     return _enough(claim, paired_interval(_dense(rows), _accuracies(claim, rows)))
 
 
-def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str]:
-    """The ratio of both methods' sparsities at one accuracy, and which bound it is where a curve ends too early."""
+def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str, float]:
+    """The ratio of both methods' sparsities at one accuracy, which bound it is where a curve ends, and its most."""
     threshold = _reference(claim, rows) - claim.within / 100
     own, other = (reaches(rows[rows["label"] == label], threshold) for label in (claim.method, claim.baseline))
     for label, found in ((claim.method, own), (claim.baseline, other)):
@@ -157,7 +160,8 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str]:
     ends = (bool(own["at_end"].any()), bool(other["at_end"].any()))
     if all(ends):
         raise _NotMeasuredError("the grids of both end before their accuracy falls")
-    return ratio, {(True, False): "at least", (False, True): "at most", (False, False): ""}[ends]
+    bound = {(True, False): "at least", (False, True): "at most", (False, False): ""}[ends]
+    return ratio, bound, 1 / float(other["sparsity"].min())
 
 
 def _reference(claim: Claim, rows: pd.DataFrame) -> float:

@@ -146,6 +146,16 @@ def test_a_grid_that_ends_too_early_gives_no_verdict_that_it_cannot_bear():
     assert "both end" in verdict(table({"gates": holds, "edgepopup": holds} | dense), **RATIO)[1]
 
 
+def test_a_ratio_that_no_sparsity_can_reach_is_not_held_wherever_the_grid_ends():
+    falls = {0.8: [0.98, 0.98], 0.9: [0.98, 0.98], 0.95: [0.1, 0.1]}
+    holds = {0.8: [0.98, 0.98], 0.98: [0.98, 0.98]}
+    records = table({"gates": holds, "edgepopup": falls, "dense": {0.0: [0.98, 0.98]}})
+    found, why, measured = verdict(records, **RATIO)
+    assert (found, why) == ("not held", "a lower bound; and since no sparsity is above 1, at most 1.11")
+    assert measured.mean == pytest.approx(0.98 / 0.9, abs=0.01)
+    assert verdict(records, **(RATIO | {"ratio": 1.12}))[0] == "not measured"  # 1.11 is about as much
+
+
 def test_a_bound_alone_says_no_more_than_it_shows():
     falls = {0.3: [0.98, 0.98], 0.45: [0.97, 0.97], 0.6: [0.1, 0.1]}
     at_two = {"gates": {0.3: [0.98, 0.98], 0.9: [0.98, 0.98]}, "edgepopup": falls, "dense": {0.0: [0.98, 0.98]}}
