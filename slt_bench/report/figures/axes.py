@@ -22,7 +22,7 @@ PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")
 NEAREST_INCHES = 0.27  # two sparsities that are nearer on the axis share a tick
 MANY_ENTRIES, ENTRY_INCHES = 10, 0.165  # of a legend
-DEEP = 2.5  # an axis of accuracies goes so many times as far below the best as half of the means do, and a point more
+DEEP = 2.5
 LONGEST = 36  # characters of a name that a figure shows
 
 
@@ -59,14 +59,15 @@ def lowest(axes: Sequence[Axes], *, hide_others: bool = True) -> list[Axes]:
     return list(axes[-wide:])
 
 
-def floor(means: "pd.Series[float]", best: float) -> float:
+def floor(means: "pd.Series[float]", best: float, deep: float = DEEP) -> float:
     """Where an axis of accuracies begins: as low as the lowest mean, but not so low that the others lie on one line.
 
     Args:
         means: Of the methods, in %.
         best: The highest accuracy on the axis, of dense training for instance.
+        deep: How many times as far below the best as half of the means the axis goes; and a point more.
     """
-    return max(float(means.min()), best - DEEP * (best - float(means.median())) - 1)
+    return max(float(means.min()), best - deep * (best - float(means.median())) - 1)
 
 
 def add_legend(axes: Axes, where: Literal["lower left", "lower right", "best"]) -> None:
