@@ -50,21 +50,25 @@ ARCHS: dict[str, Arch] = {
     "wrn50_2": Arch("torchvision's Wide-ResNet-50-2", "resnet:torchvision_resnet", ("wide_resnet50_2",)),
     "wrn28_10": Arch("the CIFAR Wide-ResNet-28-10 (Zagoruyko and Komodakis 2016)", "wide_resnet:wrn", (28, 10)),
     "vit_micro": Arch(
-        "a ViT small enough for a CPU: 6 layers of 96 numbers",
+        "a ViT small enough for a CPU: 6 layers of 96 numbers; 4 by 4 patches up to 64 pixels",
         "transformer:vit",
-        ("tiny", {"embed_dim": 96, "depth": 6}),
+        ("tiny", {"embed_dim": 96, "depth": 6}, 4),
     ),
     **{
-        f"vit_{size}": Arch(f"timm's ViT-{size}; patches of 4 up to 64 pixels, else 16", "transformer:vit", (size, {}))
+        f"vit_{size}": Arch(
+            f"timm's ViT-{size}; patches of 4 up to 64 pixels, else 16", "transformer:vit", (size, {}, 0)
+        )
         for size in ("tiny", "small", "base")
     },
     "swin_micro": Arch(
-        "a Swin small enough for a CPU: stages of 2 blocks, 32 to 256 channels", "transformer:swin", (32, (2, 2, 2, 2))
+        "a Swin small enough for a CPU: stages of 2 blocks, 32 to 256 channels; patches of 4 up to 64 pixels, else 8",
+        "transformer:swin",
+        (32, (2, 2, 2, 2), 2),
     ),
     "swin_t": Arch(
         "timm's Swin-T; patches of 2 and windows of 4 up to 64 pixels, else 4 and 7",
         "transformer:swin",
-        (96, (2, 2, 6, 2)),
+        (96, (2, 2, 6, 2), 1),
     ),
 }
 

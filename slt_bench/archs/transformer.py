@@ -10,9 +10,18 @@ from slt_bench.archs.common import SMALL_IMAGE
 from slt_bench.errors import unknown
 
 
-def vit(size: str, change: dict[str, Any], shape: Shape, classes: int) -> nn.Module:
-    """timm's ViT of that size ("tiny", "small", "base") for images of any shape; `change` is of timm's numbers."""
-    patch = 4 if max(shape[1:]) <= SMALL_IMAGE else 16
+def vit(size: str, change: dict[str, Any], few: int, shape: Shape, classes: int) -> nn.Module:
+    """timm's ViT of that size ("tiny", "small", "base") for images of any shape.
+
+    Args:
+        size: As timm names it.
+        change: Of timm's numbers.
+        few: Patches along a side of an image of up to 64 pixels; 0: of 4 pixels each.
+        shape: (channels, height, width) of the images.
+        classes: Number of outputs.
+    """
+    small = max(shape[1:]) // few if few else 4
+    patch = small if max(shape[1:]) <= SMALL_IMAGE else 16
     network = timm.create_model(
         f"vit_{size}_patch16_224",
         num_classes=classes,
@@ -25,15 +34,23 @@ def vit(size: str, change: dict[str, Any], shape: Shape, classes: int) -> nn.Mod
     return network
 
 
-def swin(channels: int, depths: tuple[int, ...], shape: Shape, classes: int) -> nn.Module:
-    """timm's Swin of that width and depth for images of any shape, without stochastic depth."""
+def swin(channels: int, depths: tuple[int, ...], coarse: int, shape: Shape, classes: int) -> nn.Module:
+    """timm's Swin of that width and depth for images of any shape, without stochastic depth.
+
+    Args:
+        channels: Of the first stage.
+        depths: Blocks of each stage.
+        coarse: How many times as wide the patches are as usual.
+        shape: (channels, height, width) of the images.
+        classes: Number of outputs.
+    """
     patch, window = (2, 4) if max(shape[1:]) <= SMALL_IMAGE else (4, 7)
     network = timm.create_model(
         "swin_tiny_patch4_window7_224",
         num_classes=classes,
         in_chans=shape[0],
         img_size=shape[1:],
-        patch_size=patch,
+        patch_size=coarse * patch,
         window_size=window,
         embed_dim=channels,
         depths=depths,

@@ -8,7 +8,7 @@ _LOOKS = [
     ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#D55E00", "D"),
     ("#56B4E9", "v"), ("#CC79A7", "P"), ("#999933", "X"), ("#882255", "<"), ("#44AA99", ">"), ("#117733", "h"),
 ]  # fmt: skip
-_FIXED = {"gates": 0, "edgepopup": 1, "gates_structured": 2, "edgepopup_global": 3}
+_FIXED = {"gates": 0, "edgepopup": 1, "gates_structured": 2, "edgepopup_global": 3, "gates_best": 5}
 DENSE: dict[str, Any] = {"color": "#000000", "linestyle": "--", "linewidth": 1.0}
 RANDOM: dict[str, Any] = {"color": "#777777", "linestyle": ":", "linewidth": 1.2}
 COLUMN_INCHES = 3.5  # the width of a column in most proceedings
