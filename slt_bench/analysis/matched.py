@@ -230,11 +230,16 @@ def own_best(rows: pd.DataFrame) -> float:
 
 
 def accuracies_at(rows: pd.DataFrame, sparsity: float) -> "pd.Series[Any]":
-    """The accuracy of each seed of one label at a sparsity, by seed; NaN where its curve does not go there."""
+    """The accuracy of each seed of one label at a sparsity, by seed; NaN where its curve does not go there.
+
+    A curve that ends just before it goes there where that sparsity was asked for, and missed by no more than
+    `SPARSITY_TOLERANCE`.
+    """
     found = {}
     for seed, sparsities, accuracies, lost in _curves(rows):
         found[seed] = accuracy_at(sparsities[~lost], accuracies[~lost], sparsity)
-    return pd.Series(found, dtype="float64")
+    asked = rows[(rows["asked_sparsity"] == sparsity) & ((rows["sparsity"] - sparsity).abs() <= SPARSITY_TOLERANCE)]
+    return pd.Series(found, dtype="float64").fillna(_by_seed(asked))
 
 
 def reaches(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:

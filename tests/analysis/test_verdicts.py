@@ -54,6 +54,14 @@ def test_between_measured_sparsities_curves_are_interpolated_and_beyond_them_not
     assert reason == "sparsity 0.3 lies outside of what was measured: 0.5 to 0.99"
 
 
+def test_a_point_that_missed_the_asked_sparsity_by_a_little_is_judged_all_the_same():
+    near = table({"gates": {0.77: [0.5, 0.6]}})
+    near["sparsity"] = [0.762, 0.775]
+    assert verdict(near, sparsity=0.77, accuracy=0.9)[2].mean == pytest.approx(0.55)
+    near["sparsity"] = [0.75, 0.775]
+    assert verdict(near, sparsity=0.77, accuracy=0.9)[0] == "not measured"
+
+
 def test_a_curve_ends_where_its_seed_was_lost():
     lost = {"gates": {0.5: [0.9, 0.9], 0.9: [None, 0.9], 0.99: [0.9, 0.9]}}
     found, reason, _ = verdict(table(lost), sparsity=0.95, accuracy=0.5)
