@@ -15,6 +15,7 @@ from slt_bench.words import count
 Verdict = Literal["held", "exceeded", "not held", "not measured"]
 NETWORK = ["dataset", "init", "rescale"]
 COLUMNS = {"hard": "accuracy", "relaxed": "relaxed_accuracy"}
+UNKNOWN = "unknown"  # a ratio where both curves end before their accuracy falls
 FEWEST = 2  # seeds that a verdict takes
 
 
@@ -68,7 +69,9 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
         verdict, remark = _verdict(claim, measured, bound, most)
     except _NotMeasuredError as reason:
         return Judged(claim, "not measured", None, str(reason))
-    return Judged(claim, verdict, measured, "; ".join(part for part in (remark, note) if part))
+    return Judged(
+        claim, verdict, None if bound == UNKNOWN else measured, "; ".join(part for part in (remark, note) if part)
+    )
 
 
 def _verdict(claim: Claim, measured: Interval, bound: str, most: float) -> tuple[Verdict, str]:
@@ -77,10 +80,13 @@ def _verdict(claim: Claim, measured: Interval, bound: str, most: float) -> tuple
     if claim.loss is not None:  # the less the better
         low, high, mean, claimed = -high, -low, -mean, -claimed
     allowed = claimed - (claim.allowance if claim.relation == "about" else 0.0)
+    if bound in ("at least", UNKNOWN) and most < allowed:
+        what = "the grids of both end early" if bound == UNKNOWN else "a lower bound"
+        return "not held", f"{what}; and since no sparsity is above 1, at most {most:.2f}"
+    if bound == UNKNOWN:
+        raise _NotMeasuredError("the grids of both end before their accuracy falls")
     if high < allowed and bound != "at least":
         return "not held", bound and "an upper bound"
-    if bound == "at least" and most < allowed:
-        return "not held", f"a lower bound; and since no sparsity is above 1, at most {most:.2f}"
     if low > claimed + claim.allowance and bound != "at most":
         return "exceeded", bound and "a lower bound"
     if bound == "at least" and claim.relation == "at least" and mean >= claimed:
@@ -158,9 +164,7 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str, float]:
             )
     ratio = _enough(claim, paired_ratio(own["sparsity"], other["sparsity"]))
     ends = (bool(own["at_end"].any()), bool(other["at_end"].any()))
-    if all(ends):
-        raise _NotMeasuredError("the grids of both end before their accuracy falls")
-    bound = {(True, False): "at least", (False, True): "at most", (False, False): ""}[ends]
+    bound = {(True, True): UNKNOWN, (True, False): "at least", (False, True): "at most", (False, False): ""}[ends]
     return ratio, bound, 1 / float(other["sparsity"].min())
 
 

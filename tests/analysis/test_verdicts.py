@@ -151,7 +151,8 @@ def test_a_grid_that_ends_too_early_gives_no_verdict_that_it_cannot_bear():
     upper = table({"gates": falls, "edgepopup": holds} | dense)
     assert verdict(upper, **RATIO)[0] == "not held"
     assert "at most 0.75" in verdict(upper, **(RATIO | {"ratio": 0.7}))[1]
-    assert "both end" in verdict(table({"gates": holds, "edgepopup": holds} | dense), **RATIO)[1]
+    early = {0.3: [0.98, 0.98], 0.5: [0.98, 0.98]}
+    assert "both end" in verdict(table({"gates": holds, "edgepopup": early} | dense), **RATIO)[1]
 
 
 def test_a_ratio_that_no_sparsity_can_reach_is_not_held_wherever_the_grid_ends():
@@ -162,6 +163,10 @@ def test_a_ratio_that_no_sparsity_can_reach_is_not_held_wherever_the_grid_ends()
     assert (found, why) == ("not held", "a lower bound; and since no sparsity is above 1, at most 1.11")
     assert measured.mean == pytest.approx(0.98 / 0.9, abs=0.01)
     assert verdict(records, **(RATIO | {"ratio": 1.12}))[0] == "not measured"  # 1.11 is about as much
+    both = table({"gates": holds, "edgepopup": holds, "dense": {0.0: [0.98, 0.98]}})
+    assert verdict(both, **RATIO) == (
+        "not held", "the grids of both end early; and since no sparsity is above 1, at most 1.02", None
+    )  # fmt: skip
 
 
 def test_a_bound_alone_says_no_more_than_it_shows():
