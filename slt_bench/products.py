@@ -50,7 +50,7 @@ class _ScaledProduct(torch.autograd.Function):
         result, scaled = torch.empty_like(values), weights.new_empty(min(PIECE, weights.numel()))
         layers = zip(*(vector.split(sizes) for vector in (weights, values, result)), strict=True)
         for factor, layer in zip(factors, layers, strict=True):
-            for weight, value, out in pieces(*layer):
+            for weight, value, out in _pieces(*layer):
                 torch.mul(torch.mul(weight, factor, out=scaled[: len(weight)]), value, out=out)
         return result
 
@@ -80,7 +80,7 @@ class _Signed(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, signs: Tensor) -> Tensor:
         ctx.save_for_backward(signs)
         result = torch.empty_like(values)
-        for value, sign, out in pieces(values, signs, result):
+        for value, sign, out in _pieces(values, signs, result):
             torch.mul(value, sign.sgn(), out=out)
         return result
 
@@ -91,6 +91,6 @@ class _Signed(torch.autograd.Function):
         return result, None
 
 
-def pieces(*vectors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def _pieces(*vectors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Vectors of one length, cut alike."""
     return zip(*(vector.split(PIECE) for vector in vectors), strict=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -37,6 +37,20 @@ class Judged:
     reason: str
 
 
+class _Measured(NamedTuple):
+    """What was measured of a claim.
+
+    Attributes:
+        interval: Over seeds.
+        bound: "at least" or "at most" where a curve ends too early, `UNKNOWN` where both do; empty where none does.
+        most: What it cannot exceed.
+    """
+
+    interval: Interval
+    bound: str = ""
+    most: float = math.inf
+
+
 class _NotMeasuredError(Exception):
     """The records cannot tell, and why."""
 
@@ -62,20 +76,23 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
 def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
     try:
         rows, note = _network(claim, table)
-        if claim.ratio is not None:
-            measured, bound, most = _ratio(claim, rows)
-        else:
-            measured, bound, most = (_loss if claim.loss is not None else _accuracy)(claim, rows), "", math.inf
-        verdict, remark = _verdict(claim, measured, bound, most)
+        found = _measure(claim, rows)
+        verdict, remark = _verdict(claim, found)
     except _NotMeasuredError as reason:
         return Judged(claim, "not measured", None, str(reason))
-    return Judged(
-        claim, verdict, None if bound == UNKNOWN else measured, "; ".join(part for part in (remark, note) if part)
-    )
+    measured = None if found.bound == UNKNOWN else found.interval
+    return Judged(claim, verdict, measured, "; ".join(part for part in (remark, note) if part))
 
 
-def _verdict(claim: Claim, measured: Interval, bound: str, most: float) -> tuple[Verdict, str]:
-    """The verdict, and where the mean lies where the interval alone decides; `most` is what no ratio can exceed."""
+def _measure(claim: Claim, rows: pd.DataFrame) -> _Measured:
+    if claim.ratio is not None:
+        return _ratio(claim, rows)
+    return _Measured((_loss if claim.loss is not None else _accuracy)(claim, rows))
+
+
+def _verdict(claim: Claim, found: _Measured) -> tuple[Verdict, str]:
+    """The verdict, and where the mean lies where the interval alone decides."""
+    measured, bound, most = found
     low, high, mean, claimed = measured.low, measured.high, measured.mean, _claimed(claim)
     if claim.loss is not None:  # the less the better
         low, high, mean, claimed = -high, -low, -mean, -claimed
@@ -152,8 +169,8 @@ def _loss(claim: Claim, rows: pd.DataFrame) -> Interval:
     return _enough(claim, paired_interval(_dense(rows), _accuracies(claim, rows)))
 
 
-def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str, float]:
-    """The ratio of both methods' sparsities at one accuracy, which bound it is where a curve ends, and its most."""
+def _ratio(claim: Claim, rows: pd.DataFrame) -> _Measured:
+    """The ratio of both methods' sparsities at one accuracy."""
     threshold = _reference(claim, rows) - claim.within / 100
     own, other = (reaches(rows[rows["label"] == label], threshold) for label in (claim.method, claim.baseline))
     for label, found in ((claim.method, own), (claim.baseline, other)):
@@ -165,7 +182,7 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> tuple[Interval, str, float]:
     ratio = _enough(claim, paired_ratio(own["sparsity"], other["sparsity"]))
     ends = (bool(own["at_end"].any()), bool(other["at_end"].any()))
     bound = {(True, True): UNKNOWN, (True, False): "at least", (False, True): "at most", (False, False): ""}[ends]
-    return ratio, bound, 1 / float(other["sparsity"].min())
+    return _Measured(ratio, bound, most=1 / float(other["sparsity"].min()))
 
 
 def _reference(claim: Claim, rows: pd.DataFrame) -> float:

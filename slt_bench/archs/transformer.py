@@ -20,8 +20,9 @@ def vit(size: str, change: dict[str, Any], few: int, shape: Shape, classes: int)
         shape: (channels, height, width) of the images.
         classes: Number of outputs.
     """
-    small = max(shape[1:]) // few if few else 4
-    patch = small if max(shape[1:]) <= SMALL_IMAGE else 16
+    side = max(shape[1:])
+    small = side // few if few else 4
+    patch = small if side <= SMALL_IMAGE else 16
     network = timm.create_model(
         f"vit_{size}_patch16_224",
         num_classes=classes,

@@ -58,11 +58,11 @@ class Part:
 
     def of(self, found: Found) -> Found:
         """The records that are shown; what could not be read stays told."""
-        return Found({key: one for key, one in found.records.items() if self.has(one.job)}, found.problems)
+        return found.only({key for key, one in found.records.items() if self.has(one.job)})
 
     def tells_of(self, claim: Claim) -> bool:
         """Whether a claim is about what is shown."""
-        labels = {claim.method, claim.baseline} - {None, ""}
+        labels = {claim.method, claim.baseline} - {""}
         return (
             (self.labels is None or labels <= self.labels)
             and (self.archs is None or claim.arch in self.archs)

@@ -59,15 +59,19 @@ def lowest(axes: Sequence[Axes], *, hide_others: bool = True) -> list[Axes]:
     return list(axes[-wide:])
 
 
-def floor(means: "pd.Series[float]", best: float, deep: float = DEEP) -> float:
-    """Where an axis of accuracies begins: as low as the lowest mean, but not so low that the others lie on one line.
+def limit_accuracies(axes: Axes, means: "pd.Series[float]", best: float, top: float, deep: float = DEEP) -> None:
+    """End an axis of accuracies above all, and not so deep that a method that failed presses the others together.
 
     Args:
+        axes: Its y axis is limited: as low as the lowest mean, if that is not too deep.
         means: Of the methods, in %.
-        best: The highest accuracy on the axis, of dense training for instance.
+        best: The highest mean on the axis, of dense training for instance, in %.
+        top: What must be seen above, in %.
         deep: How many times as far below the best as half of the means the axis goes; and a point more.
     """
-    return max(float(means.min()), best - deep * (best - float(means.median())) - 1)
+    lowest = max(float(means.min()), best - deep * (best - float(means.median())) - 1)
+    room = 0.06 * (best - lowest) + 0.1
+    axes.set_ylim(max(0.0, lowest - room), min(100.0, top + room))
 
 
 def add_legend(axes: Axes, where: Literal["lower left", "lower right", "best"]) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from slt_bench.analysis.curves import curves
 from slt_bench.benchmark import REFERENCES
 from slt_bench.report.figures.accuracy import ROOM, draw_curves
-from slt_bench.report.figures.axes import by_label, floor, panels, position, short, spaced, sparsity_axis
+from slt_bench.report.figures.axes import by_label, limit_accuracies, panels, position, short, spaced, sparsity_axis
 from slt_bench.report.figures.legends import legend_above, line, method, methods
 from slt_bench.report.style import Looks
 
@@ -31,10 +31,8 @@ def accuracy_by_network(tables: Mapping[str, pd.DataFrame], looks: Looks) -> Fig
         learned = summary[~summary["method"].isin(REFERENCES) & (summary["n"] > 0)]
         draw_curves(panel, table, summary, looks)
         best = 100 * summary["mean"].max()
-        lowest = floor(100 * learned["mean"], best)
-        room = 0.06 * (best - lowest) + 0.1
         top = 100 * (summary["mean"] + summary["half_width"].clip(upper=ROOM).fillna(0)).max()
-        panel.set_ylim(max(0.0, lowest - room), min(100.0, top + room))
+        limit_accuracies(panel, 100 * learned["mean"], best, top)
         panel.set_title(_on_lines(title))
         panel.set_ylabel("")
         sparsity_axis(panel, sorted(learned["sparsity"].dropna().unique()), "")

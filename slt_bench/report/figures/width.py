@@ -5,19 +5,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import by_label, floor, panels, spread
+from slt_bench.report.figures.axes import by_label, limit_accuracies, panels, spread
 from slt_bench.report.figures.legends import REFERENCE_LOOKS, legend_above, line, methods
 from slt_bench.report.style import Looks
 
 ROWS = 3  # sparsities in a figure
-DEEP = 5.0  # as of `axes.floor`: narrow networks are less accurate without failing
+DEEP = 5.0  # as of `axes.limit_accuracies`: narrow networks are less accurate without failing
 SHARES = {"closed": "-", "fractional": ":", "open": "--"}
 
 
 def over_width(table: pd.DataFrame, looks: Looks) -> Figure:
     """A row a sparsity: the accuracy of every method, and the shares of closed, open and fractional gates; means.
 
-    An axis of accuracies does not reach down to all that failed (`axes.floor`).
+    An axis of accuracies does not reach down to all that failed (`axes.limit_accuracies`).
 
     Args:
         table: Records as from `analysis.widths.narrower`.
@@ -55,10 +55,7 @@ def _accuracies(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
         bars = [(own[end] - own["mean"]).abs() for end in ("min", "max")]  # a mean of equal numbers is not quite they
         axes.errorbar(100 * own.index.get_level_values("width"), own["mean"], yerr=bars, capsize=2, **look)
     learned = seeds[~seeds.index.get_level_values("method").isin(REFERENCES)]
-    top = float(seeds["max"].max())
-    lowest = floor(learned["mean"], float(seeds["mean"].max()), DEEP)
-    room = 0.06 * (top - lowest) + 0.1
-    axes.set_ylim(max(0.0, lowest - room), min(100.0, top + room))
+    limit_accuracies(axes, learned["mean"], float(seeds["mean"].max()), float(seeds["max"].max()), DEEP)
 
 
 def _shares(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
