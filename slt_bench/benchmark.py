@@ -114,6 +114,7 @@ def _one_or_more(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
+Ends = Annotated[tuple[float, float], BeforeValidator(_tuple)]
 Sparsities = Annotated[tuple[float, ...], BeforeValidator(_tuple), Field(min_length=1)]
 
 
@@ -144,6 +145,7 @@ class Entry(Model):
     inits: Names | None = Field(None, description="in place of the benchmark's")
     rescale: Literal["none", "density"] | None = Field(None, description="in place of the benchmark's")
     tuned: Annotated[tuple[Tuned, ...], BeforeValidator(_tuple)] = Field((), description="what `tune` found")
+    search: dict[str, Ends] | None = Field(None, description="what `tune` tries, in place of what the method declares")
 
     def settings_at(self, sparsity: float | None) -> dict[str, Any]:
         """What is given of its method's settings at an asked sparsity: the tuned ones are those of the nearest density.

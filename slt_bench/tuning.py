@@ -1,19 +1,20 @@
 """Equal tuning: as many trials for every method, under one budget, judged on validation.
 
 The trials of a method are its untuned settings and the points of a Halton sequence (Halton 1960; Bergstra and Bengio
-2012 for why points beat grids) in the ranges that its settings declare. They do not depend on each other's results: so
-all of them are known at the start, run in any order through any executor, and go on where they were stopped.
+2012 for why points beat grids) in the ranges that its settings declare, or that the benchmark gives in their place.
+They do not depend on each other's results: so all of them are known at the start, run in any order through any
+executor, and go on where they were stopped.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from scipy.stats import qmc
 
 from slt_bench.benchmark import Benchmark, Entry, resolve_settings
-from slt_bench.errors import UserError
+from slt_bench.errors import UserError, unknown
 from slt_bench.method import Choice, Range
 from slt_bench.plugins import Registry
 from slt_bench.records import Record
@@ -68,13 +69,13 @@ def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> l
     """All trials of some of a benchmark's labels, as many of each; methods that declare no ranges have none.
 
     Raises:
-        UserError: No method declares any, or one too few.
+        UserError: No method declares any, or one too few; or a benchmark's own ranges make no sense.
     """
     found: list[Trial] = []
     for label in labels:
         entry = benchmark.methods[label]
         method = entry.method or label
-        ranges = registry.find(method).settings_class.search
+        ranges = _ranges(label, entry, registry.find(method).settings_class.search)
         if not ranges:
             continue
         known = [resolve_settings(method, entry.settings, registry)]
@@ -92,6 +93,24 @@ def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> l
     if not found:
         raise UserError(f"No method that was chosen of {benchmark.name} declares what could be tuned.")
     return found
+
+
+def _ranges(label: str, entry: Entry, declared: Mapping[str, Range | Choice]) -> Mapping[str, Range | Choice]:
+    """What is tried of a label's settings: the benchmark's own ranges, each on the scale that the method declares."""
+    if entry.search is None:
+        return declared
+    return {name: _range(label, name, ends, declared) for name, ends in entry.search.items()}
+
+
+def _range(label: str, name: str, ends: tuple[float, float], declared: Mapping[str, Range | Choice]) -> Range:
+    known = {name: found for name, found in declared.items() if isinstance(found, Range)}
+    if name not in known:
+        raise unknown(f"setting that {label} can be tuned in", name, known)
+    low, high = ends
+    if not low < high or (known[name].log and low <= 0):
+        above = " above 0" if known[name].log else ""
+        raise UserError(f"{label}: `tune` cannot try {name} from {low:g} to {high:g}: give two rising numbers{above}.")
+    return replace(known[name], low=low, high=high)
 
 
 def _points(ranges: Mapping[str, Range | Choice]) -> Iterator[dict[str, float | str]]:

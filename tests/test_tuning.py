@@ -100,6 +100,31 @@ def test_what_declares_nothing_cannot_be_tuned():
         trials_of(benchmark(methods={"random_mask": {}}))
 
 
+@given(low=st.floats(1e-6, 1.0), factor=st.floats(1.5, 1e6), number=st.integers(2, 12))
+def test_a_benchmark_chooses_what_is_tried_and_between_which_ends(low, factor, number):
+    methods = {"gates": {"search": {"lr": [low, low * factor]}}}
+    untuned, *others = trials_of(benchmark(methods=methods, tune={"trials": number}))
+    assert untuned.tried == {}
+    assert len(others) == number - 1
+    for trial in others:
+        assert list(trial.tried) == ["lr"]
+        assert low * 0.99 <= trial.tried["lr"] <= low * factor * 1.01
+
+
+@pytest.mark.parametrize(
+    ("search", "told"),
+    [
+        ({"lr": [0.1, 0.1]}, "gates: `tune` cannot try lr from 0.1 to 0.1: give two rising numbers above 0"),
+        ({"lr": [0, 0.1]}, "gates: `tune` cannot try lr from 0 to 0.1"),
+        ({"ramp_until": [0.9, 0.2]}, "ramp_until from 0.9 to 0.2: give two rising numbers.$"),
+        ({"lrr": [0.1, 0.2]}, "lr"),
+    ],
+)
+def test_ranges_that_make_no_sense_are_told(search, told):
+    with pytest.raises(UserError, match=told):
+        trials_of(benchmark(methods={"gates": {"search": search}}))
+
+
 @pytest.fixture
 def records_of(make_job):
     """Records of a trial, one a score; None is a job that diverged."""
