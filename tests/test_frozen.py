@@ -120,22 +120,29 @@ class TestForward:
         assert torch.allclose(network(x.float(), effective).double(), expected, rtol=1e-3, atol=1e-4)
 
     @pytest.mark.parametrize("arch", ["conv2", "wrn10_1", "timm:mixer_s32_224"])
-    def test_equals_the_plain_module_with_the_weights_copied_in(self, arch):
+    def test_and_gradients_equal_the_plain_modules_with_the_weights_copied_in(self, arch):
+        """Whatever the order in which an image's numbers lie in memory."""
         shape = (3, 32, 32)
         network = make(arch, shape)
-        effective = network.effective(random_mask(network.n))
+        effective = network.effective(random_mask(network.n)).requires_grad_()
         from slt_bench.archs import find
 
         plain = find(arch).build(shape, 10).eval()
-        state = dict(network.skeleton.state_dict()) | layers_of(network, effective)
-        plain.load_state_dict(state)
-        x = images(shape, 2)
-        assert torch.equal(network.eval()(x, effective), plain(x))
+        plain.load_state_dict(dict(network.skeleton.state_dict()) | layers_of(network, effective.detach()))
+        x, labels = images(shape, 2), torch.tensor([3, 5])
+        logits, expected = network.eval()(x, effective), plain(x)
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+        for one in (logits, expected):
+            functional.cross_entropy(one, labels).backward()
+        gradients = dict(plain.named_parameters())
+        for name, gradient in layers_of(network, effective.grad).items():
+            wanted = gradients[name].grad
+            torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))
 
     def test_the_frozen_weights_themselves_give_the_skeletons_output(self):
         network = make("wrn10_1", TINY).eval()
         x = images(TINY)
-        assert torch.equal(network(x, network.weights), network.skeleton(x))
+        torch.testing.assert_close(network(x, network.weights), network.skeleton(x), rtol=1e-4, atol=1e-4)
 
 
 class TestGradient:
