@@ -131,6 +131,15 @@ class TestStatistics:
         measure_statistics(other, other.weights, train.first(60), INFO)
         assert all(torch.equal(value, other.statistics()[name]) for name, value in network.statistics().items())
 
+    def test_sanity_looks_at_the_first_images_of_either_split(self, monkeypatch):
+        network = FrozenNetwork("wrn10_1", shape=(3, 8, 8), classes=10)
+        ticket = ticket_of(network, torch.rand(network.n, generator=torch.Generator().manual_seed(0)) < 0.5)
+        train, validation = split(100, 1), split(200, 2)
+        few = sanity(ticket, network, train.first(40), validation.first(40), INFO)
+        all_images = sanity(ticket, network, train, validation, INFO)
+        monkeypatch.setattr(evaluate, "CHECK_IMAGES", 40)
+        assert sanity(ticket, network, train, validation, INFO) == few != all_images
+
     def test_sanity_measures_on_training_images_and_scores_on_validation(self):
         network = FrozenNetwork("wrn10_1", shape=(3, 8, 8), classes=10)
         mask = torch.rand(network.n, generator=torch.Generator().manual_seed(0)) < 0.5
