@@ -54,7 +54,8 @@ class Budget(Model):
     def text(self) -> str:
         """The budget in words, as in "20 epochs, batches of 128"."""
         others = self.model_dump(exclude={"epochs", "batch_size"}, exclude_defaults=True)
-        words = [f"{self.epochs} epochs", f"batches of {self.batch_size}", *(f"{k} {v}" for k, v in others.items())]
+        epochs = f"{self.epochs} epoch" + ("" if self.epochs == 1 else "s")
+        words = [epochs, f"batches of {self.batch_size}", *(f"{k} {v}" for k, v in others.items())]
         return ", ".join(words)
 
 

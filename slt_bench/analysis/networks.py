@@ -12,14 +12,14 @@ UNDER = [*NETWORK, "budget"]
 def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The records of each network and budget, by a title that tells them apart, as in "lenet300 on mnist".
 
-    Of fully connected networks that differ in their width alone only the widest is taken. Networks on which nothing is
-    learned are left out.
+    They come in the order of their first records. Of fully connected networks that differ in their width alone only the
+    widest is taken. Networks on which nothing is learned are left out.
 
     Args:
         table: Records, as from `analysis.frame`.
     """
     learned = table.groupby(UNDER).filter(_has_learned)
-    found = [rows for _, rows in learned.groupby(UNDER, sort=True) if not has_wider(rows, learned)]
+    found = [rows for _, rows in learned.groupby(UNDER, sort=False) if not has_wider(rows, learned)]
     more = [part for part in UNDER[2:] if len({rows[part].iloc[0] for rows in found}) > 1]
     return {_title(rows, more): rows for rows in found}
 

@@ -12,9 +12,9 @@ def several(*changes):
     return pd.concat([table(CURVES, **change) for change in changes])
 
 
-def test_each_network_has_its_records_under_a_title():
+def test_each_network_has_its_records_under_a_title_in_the_order_of_their_first():
     found = networks(several({}, {"arch": "conv2", "dataset": "cifar10"}))
-    assert list(found) == ["conv2 on cifar10", "lenet300 on digits"]
+    assert list(found) == ["lenet300 on digits", "conv2 on cifar10"]
     assert (found["conv2 on cifar10"]["arch"] == "conv2").all()
     assert [len(rows) for rows in found.values()] == [3, 3]
 
@@ -32,7 +32,7 @@ def test_of_networks_that_differ_in_width_the_widest_is_taken_on_each_data_set()
 def test_a_wider_network_that_has_learned_nothing_yet_hides_none():
     begun = table({"dense": {0.0: [0.95]}})
     found = networks(pd.concat([begun, several({"arch": "mlp30_10"}, {"arch": "conv2"})]))
-    assert list(found) == ["conv2 on digits", "mlp30_10 on digits"]
+    assert list(found) == ["mlp30_10 on digits", "conv2 on digits"]
 
 
 def test_where_nothing_was_learned_there_is_nothing_to_see():

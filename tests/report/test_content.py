@@ -110,7 +110,7 @@ def test_several_networks_are_shown_side_by_side(make_job, tmp_path):
     page = build(Source("tiny", result), tmp_path).page.read_text(encoding="utf-8")
     assert page.index("Every network</h") < page.index("Sparsity at the accuracy of edgepopup</h")
     header, _, *rows = (tmp_path / "tables" / "sparsest.md").read_text().splitlines()
-    assert header == "| method (purity) | conv2 on digits | lenet300 on digits |"
+    assert header == "| method (purity) | lenet300 on digits | conv2 on digits |"
     assert rows == ["| edgepopup (frozen) | never | never |", "| gates (frozen) | 0.500 ± 0.000 | 0.500 ± 0.000 |"]
     assert {"networks", "against"} <= {path.stem for path in (tmp_path / "figures").iterdir()}
 

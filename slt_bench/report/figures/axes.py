@@ -36,8 +36,8 @@ def panels(count: int, height: float, *, columns: int = 3, **more: Any) -> tuple
         more: As of `matplotlib.pyplot.subplots`.
     """
     use_style()
-    wide = min(count, columns)
-    rows = -(-count // wide)
+    rows = -(-count // columns)
+    wide = -(-count // rows)  # four are two by two, not three and one
     width = COLUMN_INCHES if wide == 1 else TEXT_INCHES
     figure, grid = plt.subplots(rows, wide, figsize=(width, rows * height), squeeze=False, layout="constrained", **more)
     axes = list(grid.flat)
