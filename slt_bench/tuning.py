@@ -169,6 +169,22 @@ def winners(found: list[Trial], records: Iterable[Record]) -> list[Winner]:
     return [_winner(sparsity, cells[label, sparsity]) for label, sparsity in order]
 
 
+def at_an_end(winner: Winner, found: Iterable[Trial]) -> dict[str, str]:
+    """Which of the winner's numbers are the "lowest" or "highest" of all that its label tried: better may lie beyond.
+
+    Args:
+        winner: What came of the trials.
+        found: All trials, of any label; untuned settings are no numbers that were tried.
+    """
+    told: dict[str, str] = {}
+    for name, value in winner.trial.tried.items():
+        tried = [trial.tried[name] for trial in found if trial.label == winner.trial.label and name in trial.tried]
+        numbers = [number for number in tried if not isinstance(number, str)]
+        if value in (min(numbers, default=None), max(numbers, default=None)) and len(set(numbers)) > 2:
+            told[name] = "lowest" if value == min(numbers) else "highest"
+    return told
+
+
 def _winner(sparsity: float | None, runs: Mapping[Trial, list[Record]]) -> Winner:
     scores = {trial: _score(records) for trial, records in runs.items()}
     best = max(scores, key=lambda trial: scores[trial])

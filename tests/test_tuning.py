@@ -10,7 +10,7 @@ from slt_bench.errors import UserError
 from slt_bench.grid import jobs
 from slt_bench.method import Choice, Range
 from slt_bench.records import Record
-from slt_bench.tuning import Trial, trials, tuning_benchmark, winners
+from slt_bench.tuning import Trial, Winner, at_an_end, trials, tuning_benchmark, winners
 
 registry = plugins.load()
 
@@ -109,6 +109,17 @@ def test_a_benchmark_chooses_what_is_tried_and_between_which_ends(low, factor, n
     for trial in others:
         assert list(trial.tried) == ["lr"]
         assert low * 0.99 <= trial.tried["lr"] <= low * factor * 1.01
+
+
+@given(st.sets(st.floats(1e-4, 1e4), min_size=3, max_size=8), st.data())
+def test_what_wins_at_an_end_of_what_was_tried_is_told(rates, data):
+    found = [Trial("a", 0, {})] + [Trial("a", 1 + i, {"lr": lr, "reach": "pi"}) for i, lr in enumerate(rates)]
+    found += [Trial("b", 1, {"lr": 1e-6}), Trial("b", 2, {"lr": 1e6})]
+    best = data.draw(st.sampled_from(found[1 : 1 + len(rates)]))
+    told = at_an_end(Winner(best, 0.9, 0.5, 0.4, len(rates) + 1, 1.0), found)
+    lowest, highest = min(rates), max(rates)
+    assert told == {lowest: {"lr": "lowest"}, highest: {"lr": "highest"}}.get(best.tried["lr"], {})
+    assert at_an_end(Winner(found[0], 0.9, 0.5, 0.5, 4, 1.0), found) == {}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from slt_bench.cli.options import DataRoot, Execution, Plugins, Results, Selecte
 if TYPE_CHECKING:
     from tomlkit.items import Item, Key, Table
 
-    from slt_bench.tuning import Winner
+    from slt_bench.tuning import Trial, Winner
 
 
 @takes(Execution)
@@ -65,18 +65,19 @@ def tune(
         typer.echo(f"slt_bench: {count(len(missing), 'job')} without a record, as {missing[0]}.", err=True)
         raise typer.Exit(3)
     best = winners(found, (there[job.id].model_copy(update={"job": job}) for job in selected.jobs))
-    _show(best)
+    _show(best, found)
     if write:
         file = benchmark_files().get(name, Path(name))
         _write(file, best)
         typer.echo(f"written into {file}")
 
 
-def _show(best: "Sequence[Winner]") -> None:
+def _show(best: "Sequence[Winner]", found: "Sequence[Trial]") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    from slt_bench.tuning import at_an_end
     from slt_bench.words import duration
 
     trials = f"best of {best[0].trials} trials, {duration(sum(winner.seconds for winner in best))} in all"
@@ -85,7 +86,8 @@ def _show(best: "Sequence[Winner]") -> None:
         table.add_column(column, overflow="fold", justify="left" if column == "method" else "right")
     table.add_column("its settings", overflow="fold")
     for winner in best:
-        settings = [f"{key}={value}" for key, value in winner.trial.tried.items()]
+        ends = {name: f" ({end} tried)" for name, end in at_an_end(winner, found).items()}
+        settings = [f"{name}={value}{ends.get(name, '')}" for name, value in winner.trial.tried.items()]
         table.add_row(
             winner.trial.label, "own" if winner.sparsity is None else f"{winner.sparsity:g}",
             _percent(winner.first), _percent(winner.score), ", ".join(settings) or "untuned",
