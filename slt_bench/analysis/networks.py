@@ -10,7 +10,7 @@ UNDER = [*NETWORK, "budget"]
 
 
 def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The records of each network and budget, by a title that tells them apart, as in "lenet300 on mnist".
+    """The records of each network and budget, by a title that tells them apart, as in "lenet300 on mnist, 4 epochs".
 
     They come in the order of their first records. Of fully connected networks that differ in their width alone only the
     widest is taken. Networks on which nothing is learned are left out.
@@ -20,8 +20,12 @@ def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """
     learned = table.groupby(UNDER).filter(_has_learned)
     found = [rows for _, rows in learned.groupby(UNDER, sort=False) if not has_wider(rows, learned)]
-    more = [part for part in UNDER[2:] if len({rows[part].iloc[0] for rows in found}) > 1]
-    return {_title(rows, more): rows for rows in found}
+    texts = [[part for column in UNDER[2:] for part in str(rows[column].iloc[0]).split(", ")] for rows in found]
+    shared = set.intersection(*map(set, texts)) if texts else set()
+    return {
+        _title(rows, [part for part in more if part not in shared]): rows
+        for rows, more in zip(found, texts, strict=True)
+    }
 
 
 def _has_learned(rows: pd.DataFrame) -> bool:
@@ -38,4 +42,4 @@ def has_wider(rows: pd.DataFrame, table: pd.DataFrame) -> bool:
 
 def _title(rows: pd.DataFrame, more: list[str]) -> str:
     first = rows.iloc[0]
-    return ", ".join([f"{first['arch']} on {first['dataset']}", *(str(first[part]) for part in more)])
+    return ", ".join([f"{first['arch']} on {first['dataset']}", *more])

@@ -24,6 +24,12 @@ def test_titles_tell_what_else_differs():
     assert list(found) == ["lenet300 on digits, 2 epochs", "lenet300 on digits, 20 epochs"]
 
 
+def test_titles_leave_out_what_all_have():
+    long, short = "4 epochs, batches of 128", "1 epoch, batches of 128, precision bf16"
+    found = networks(several({"budget": long}, {"budget": short}))
+    assert list(found) == ["lenet300 on digits, 4 epochs", "lenet300 on digits, 1 epoch, precision bf16"]
+
+
 def test_of_networks_that_differ_in_width_the_widest_is_taken_on_each_data_set():
     narrow = [{"arch": "mlp30_10"}, {"arch": "mlp150_50"}, {"arch": "mlp150_50", "dataset": "mnist"}]
     assert list(networks(several({}, *narrow))) == ["lenet300 on digits", "mlp150_50 on mnist"]
