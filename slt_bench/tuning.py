@@ -169,7 +169,7 @@ def winners(found: list[Trial], records: Iterable[Record]) -> list[Winner]:
     return [_winner(sparsity, cells[label, sparsity]) for label, sparsity in order]
 
 
-def at_an_end(winner: Winner, found: Iterable[Trial]) -> dict[str, str]:
+def at_an_end(winner: Winner, found: Sequence[Trial]) -> dict[str, str]:
     """Which of the winner's numbers are the "lowest" or "highest" of all that its label tried: better may lie beyond.
 
     Args:
