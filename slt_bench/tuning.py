@@ -180,8 +180,9 @@ def at_an_end(winner: Winner, found: Sequence[Trial]) -> dict[str, str]:
     for name, value in winner.trial.tried.items():
         tried = [trial.tried[name] for trial in found if trial.label == winner.trial.label and name in trial.tried]
         numbers = [number for number in tried if not isinstance(number, str)]
-        if value in (min(numbers, default=None), max(numbers, default=None)) and len(set(numbers)) > 2:
-            told[name] = "lowest" if value == min(numbers) else "highest"
+        if len(set(numbers)) > 2:
+            ends: dict[float | str, str] = {min(numbers): "lowest", max(numbers): "highest"}
+            told |= {name: ends[value]} if value in ends else {}
     return told
 
 
