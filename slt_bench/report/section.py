@@ -124,7 +124,7 @@ def _looked_into(material: Material) -> Iterator[Plate]:
             bins["label"],
         )  # fmt: skip
     epochs = material.epochs[material.epochs["method"] != "random_mask"]
-    if len(epochs):
+    if epochs["epoch"].max() > 1:  # one epoch makes no curve
         yield _figure(
             material, "learning", "Learning curves", lambda: learning_curves(epochs, looks),
             "Validation accuracy of the relaxed network after each epoch, mean over seeds; the band goes from the "

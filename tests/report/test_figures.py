@@ -1,5 +1,6 @@
 """What any figure must be: readable, whatever is drawn."""
 
+import math
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -7,10 +8,13 @@ import pandas as pd
 import pytest
 
 from slt_bench.analysis.curves import curves
-from slt_bench.analysis.matched import at_equal_accuracy
+from slt_bench.analysis.matched import at_equal_accuracy, comparable_sparsity
 from slt_bench.report.figures.accuracy import accuracy_over_sparsity
+from slt_bench.report.figures.comparable import highest_sparsity
+from slt_bench.report.figures.cost import accuracy_over_cost
 from slt_bench.report.figures.densities import layer_densities
-from slt_bench.report.figures.gates import gate_histograms
+from slt_bench.report.figures.gates import binarisation, gate_histograms
+from slt_bench.report.figures.learning import learning_curves
 from slt_bench.report.figures.networks import accuracy_by_network, sparsity_against
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
@@ -39,7 +43,12 @@ def table():
     return pd.DataFrame(rows)
 
 
-@pytest.fixture(params=["accuracy", "sanity", "layers", "gates", "width", "networks", "against"])
+@pytest.fixture(
+    params=[
+        *("accuracy", "learning", "sanity", "layers", "gaps", "gates", "width", "networks", "against", "comparable"),
+        *("cost", "cost of 12"),
+    ]
+)
 def figure(request, table):
     """A figure of each kind with several panels or a long axis."""
     parts = pd.concat([table.assign(layer=f"{place}.weight", place=place, density=0.5) for place in range(3)])
@@ -47,6 +56,11 @@ def figure(request, table):
     shares = {"closed": 0.7, "open": 0.1, "fractional": 0.2}
     trade = at_equal_accuracy(table.assign(accuracy=weaker(table)), "edgepopup")
     widths = pd.concat([table.assign(width=width, **shares) for width in (0.1, 0.3, 1.0)])
+    epochs = pd.concat([table.assign(epoch=epoch) for epoch in (1, 2, 3)])
+    dense = table.assign(label="dense", method="dense", asked_sparsity=math.nan, sparsity=0.0)
+    reach = comparable_sparsity(pd.concat([table, dense]))
+    costs = table.assign(search_seconds=2.0 + table["seed"], peak_memory_mb=300.0)
+    many = pd.concat([costs.assign(label=costs["label"] + suffix) for suffix in ("", " of old", " anew")])
     makers = {
         "accuracy": lambda: accuracy_over_sparsity(table, curves(table), looks(LABELS), "title"),
         "sanity": lambda: sanity_checks(table, looks(LABELS)),
@@ -55,8 +69,14 @@ def figure(request, table):
         "width": lambda: over_width(widths, looks(LABELS)),
         "networks": lambda: accuracy_by_network(dict.fromkeys(TITLES, table), looks(LABELS)),
         "against": lambda: sparsity_against(dict.fromkeys(TITLES, trade), "edgepopup", looks(LABELS)),
+        "learning": lambda: learning_curves(epochs, looks(LABELS)),
+        "gaps": lambda: binarisation(table.assign(binarisation_gap=0.01, fractional=0.1), looks(LABELS)),
+        "comparable": lambda: highest_sparsity(reach, looks(LABELS), SPARSITIES),
+        "cost": lambda: accuracy_over_cost(costs, looks(LABELS)),
+        "cost of 12": lambda: accuracy_over_cost(many, looks(set(many["label"]))),
     }
     made = makers[request.param]()
+    made.kind = request.param
     made.canvas.draw()
     yield made
     plt.close(made)
@@ -80,6 +100,16 @@ def test_no_two_labels_of_an_axis_touch(figure):
         read += len(boxes)
         assert all(left.x1 < right.x0 for left, right in pairwise(sorted(boxes, key=lambda box: box.x0)))
     assert read > 3
+
+
+def test_a_legend_covers_nothing_and_lies_within_the_figure(figure):
+    legends = [*figure.legends, *(axes.legend_ for axes in figure.axes if axes.legend_)]
+    for legend in legends:
+        box = legend.get_window_extent()
+        assert not [axes for axes in figure.axes if axes.get_visible() and box.overlaps(axes.get_tightbbox())]
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+    assert len(legends) == (0 if figure.kind == "layers" else 1)
 
 
 def test_labels_are_numbers_and_names(figure):

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import add_legend, by_label, position, short, sparsity_axis
+from slt_bench.report.figures.axes import by_label, depth, limit_accuracies, position, short, sparsity_axis
+from slt_bench.report.figures.legends import legend_of
 from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, Looks, use_style
 
-ROOM = 0.02  # of an interval above the best mean that is shown
-NEAR = 6.0  # points below the best that the upper of two panels shows
-FAR = 24.0  # points that one panel can hold
+FAR = 1.5  # times as deep as an axis should be: what lies below takes a panel of its own
+ROOM = 0.02  # of an interval beyond the best and the lowest mean that is shown
 
 
 def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Looks, title: str) -> Figure:
@@ -30,29 +30,42 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
     """
     use_style()
     learned = curves[~curves["method"].isin(REFERENCES) & (curves["n"] > 0)]
-    lowest, top = _extent(learned, curves)
-    if top - lowest > FAR:
+    lows, best, top = extent(curves)
+    floor = depth(lows, best)
+    if best - lows.min() > FAR * (best - floor):
         figure, (upper, lower) = plt.subplots(
-            2, 1, figsize=(COLUMN_INCHES, 3.6), layout="constrained", sharex=True, height_ratios=(5, 2)
+            2, 1, figsize=(COLUMN_INCHES, 3.2), layout="constrained", sharex=True, height_ratios=(5, 2)
         )
         draw_curves(lower, table, curves, looks)
-        lower.set_ylim(0, 104)
-        floor = top - NEAR
+        lower.set_ylim(0, min(104.0, 1.1 * top))
     else:
-        figure, upper = plt.subplots(figsize=(COLUMN_INCHES, 2.9), layout="constrained")
-        lower = upper
-        floor = lowest - 0.15 * (top - lowest) - 0.3
+        figure, upper = plt.subplots(figsize=(COLUMN_INCHES, 2.5), layout="constrained")
+        lower, floor = upper, float(lows.min())
     near = curves.assign(half_width=curves["half_width"].where(100 * curves["mean"] >= floor))
     draw_curves(upper, table, near, looks)
-    room = 100 * float((curves["mean"] + curves["half_width"].clip(upper=ROOM).fillna(0)).max()) - top
-    upper.set_ylim(max(0.0, floor), min(100.0, top + max(0.1 * (top - floor), room + 0.1)))
+    limit_accuracies(upper, floor, best, top)
     for axes in (upper, lower):
         axes.set_ylabel("")  # one label stands for both
     upper.set_title(title)
-    add_legend(upper, "lower left")
+    legend_of(upper)
     figure.supylabel(f"{table['split'].iloc[0]} accuracy of the hard mask (%)", fontsize="medium")
     sparsity_axis(lower, sorted(learned["sparsity"].dropna().unique()))
     return figure
+
+
+def extent(curves: pd.DataFrame) -> tuple["pd.Series[float]", float, float]:
+    """What an axis of these curves is limited by, in %: the low ends of what was learned, the best mean, and the top.
+
+    Where nothing was learned it is by the ends of all, and where nothing was measured by the whole range.
+    """
+    found = curves[curves["n"] > 0]
+    learned = found[~found["method"].isin(REFERENCES)]
+    if found.empty:
+        return pd.Series([0.0]), 100.0, 100.0
+    bar = 100 * found["half_width"].clip(upper=ROOM).fillna(0)
+    mean = 100 * found["mean"]
+    lows = (mean - bar)[learned.index if len(learned) else found.index]
+    return lows, float(mean.max()), float((mean + bar).max())
 
 
 def draw_curves(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame, looks: Looks) -> None:
@@ -114,11 +127,3 @@ def _draw_random(axes: Axes, curves: pd.DataFrame) -> None:
             label=f"{short(str(label))} ({low:.0f} to {high:.0f})",
             **RANDOM,
         )
-
-
-def _extent(learned: pd.DataFrame, curves: pd.DataFrame) -> tuple[float, float]:
-    """The lowest and the highest that learned curves, and the dense line, reach, in per cent."""
-    shown = learned if len(learned) else curves
-    top = 100 * float(curves["mean"].max())
-    lowest = 100 * float((shown["mean"] - shown["half_width"].fillna(0)).min())
-    return (lowest, top) if math.isfinite(lowest) and math.isfinite(top) else (0.0, 100.0)

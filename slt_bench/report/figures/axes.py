@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +21,6 @@ from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES, use_style
 PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")
 NEAREST_INCHES = 0.27  # two sparsities that are nearer on the axis share a tick
-MANY_ENTRIES, ENTRY_INCHES = 10, 0.165  # of a legend
 DEEP = 2.5
 LONGEST = 36  # characters of a name that a figure shows
 
@@ -59,34 +58,28 @@ def lowest(axes: Sequence[Axes], *, hide_others: bool = True) -> list[Axes]:
     return list(axes[-wide:])
 
 
-def limit_accuracies(axes: Axes, means: "pd.Series[float]", best: float, top: float, deep: float = DEEP) -> None:
-    """End an axis of accuracies above all, and not so deep that a method that failed presses the others together.
+def depth(means: "pd.Series[float]", best: float, deep: float = DEEP) -> float:
+    """Where an axis of accuracies ends below, so that a method that failed does not press the others together.
 
     Args:
-        axes: Its y axis is limited: as low as the lowest mean, if that is not too deep.
         means: Of the methods, in %.
         best: The highest mean on the axis, of dense training for instance, in %.
-        top: What must be seen above, in %.
-        deep: How many times as far below the best as half of the means the axis goes; and a point more.
+        deep: How many times as far below the best as half of the means it may lie; and a point more.
     """
-    lowest = max(float(means.min()), best - deep * (best - float(means.median())) - 1)
-    room = 0.06 * (best - lowest) + 0.1
-    axes.set_ylim(max(0.0, lowest - room), min(100.0, top + room))
+    return max(float(means.min()), best - deep * (best - float(means.median())) - 1)
 
 
-def add_legend(axes: Axes, where: Literal["lower left", "lower right", "best"]) -> None:
-    """A legend within the axes; one of many entries beside them, for which the figure is made wider and higher."""
-    handles, labels = axes.get_legend_handles_labels()
-    if not labels:
-        return
-    if len(labels) <= MANY_ENTRIES:
-        axes.legend(loc=where)
-        return
-    figure = axes.figure.get_figure(root=True)
-    assert figure is not None
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(max(TEXT_INCHES, width), max(height, ENTRY_INCHES * (len(labels) + 1)))
-    figure.legend(handles, labels, loc="outside right upper")
+def limit_accuracies(axes: Axes, floor: float, best: float, top: float) -> None:
+    """End an axis of accuracies a little below what must be seen, and a little above.
+
+    Args:
+        axes: Its y axis is limited.
+        floor: What must be seen below, in %, for instance as from `depth`.
+        best: The highest mean, in %.
+        top: What must be seen above, in %.
+    """
+    room = 0.06 * (best - floor) + 0.1
+    axes.set_ylim(max(0.0, floor - room), min(100.0, top + room))
 
 
 def position(sparsity: "pd.Series[float] | Sequence[float]") -> np.ndarray:

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from slt_bench.report.figures.axes import panels, position, short, sparsity_axis
+from slt_bench.report.figures.legends import legend_outside
 from slt_bench.report.style import Looks
 
 TITLES = {"dense": "of dense training", "own best": "of its own best"}
@@ -32,7 +33,7 @@ def highest_sparsity(reach: pd.DataFrame, looks: Looks, sparsities: list[float])
         ends = position([min(sparsities), max(sparsities)])
         panel.set_xlim(ends[0] - MARGIN, ends[1] + MARGIN)
         sparsity_axis(panel, sparsities, "highest sparsity")
-        panel.legend(handles=[_handle(points, filled=filled) for points, filled, _ in _points(rows)], loc="upper left")
+    legend_outside(figure, [_handle(points, filled=filled) for points, filled, _ in _points(reach)])
     axes[0].set_yticks(range(len(labels)), [short(label) for label in labels])
     return figure
 

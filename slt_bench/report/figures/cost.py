@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import add_legend, by_label, panels, short
+from slt_bench.report.figures.axes import by_label, panels, short
+from slt_bench.report.figures.legends import legend_of
 from slt_bench.report.style import DENSE, Looks
 
 DENSE_MARKER = "*"
@@ -41,7 +42,7 @@ def accuracy_over_cost(table: pd.DataFrame, looks: Looks) -> Figure:
     time.set_xlabel("search (s)")
     memory.set_xlabel("peak memory (MB)")
     time.set_ylabel(f"{table['split'].iloc[0]} error (%)")
-    add_legend(memory, "lower left")
+    legend_of(memory)
     return figure
 
 

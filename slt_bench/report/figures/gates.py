@@ -3,7 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slt_bench.report.figures.axes import add_legend, by_label, lowest, panels, position, short, sparsity_axis, spread
+from slt_bench.report.figures.axes import by_label, lowest, panels, position, short, sparsity_axis, spread
+from slt_bench.report.figures.legends import legend_of, legend_outside
 from slt_bench.report.style import Looks
 
 MANY = 4  # histograms in a panel
@@ -32,7 +33,7 @@ def binarisation(table: pd.DataFrame, looks: Looks) -> Figure:
     gap.set_title("binarisation gap")
     share.set_ylabel("fractional gates (%)")
     share.set_title("gates strictly between 0 and 1")
-    add_legend(share, "best")
+    legend_of(share)
     sparsities = [float(value) for value in table["asked_sparsity"].fillna(table["sparsity"].round(2)).unique()]
     for panel in (gap, share):
         sparsity_axis(panel, sparsities, "sparsity")
@@ -60,6 +61,6 @@ def gate_histograms(bins: pd.DataFrame) -> Figure:
         panel.set_title(short(label))
     for panel in lowest(axes):
         panel.set_xlabel("gate")
-    axes[-1].legend(title="sparsity", title_fontsize=6)
+    legend_outside(figure, axes[-1].get_legend_handles_labels()[0], "sparsity")
     axes[0].set_ylabel("share of all gates (%)")
     return figure

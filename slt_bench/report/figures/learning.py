@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import add_legend, by_label, panels, short, spread
+from slt_bench.report.figures.axes import by_label, panels, short, spread
+from slt_bench.report.figures.legends import legend_of
 from slt_bench.report.style import DENSE, Looks
 
 MANY = 3  # sparsities that are shown
@@ -27,7 +28,7 @@ def learning_curves(epochs: pd.DataFrame, looks: Looks) -> Figure:
         panel.set_title("own sparsity" if sparsity is None else f"sparsity {sparsity:g}")
         panel.set_xlabel("epoch")
     axes[0].set_ylabel("validation accuracy,\nrelaxed (%)")
-    add_legend(axes[-1], "lower right")
+    legend_of(axes[-1])
     return figure
 
 

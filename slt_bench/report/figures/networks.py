@@ -9,9 +9,18 @@ from matplotlib.figure import Figure
 
 from slt_bench.analysis.curves import curves
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.accuracy import ROOM, draw_curves
-from slt_bench.report.figures.axes import by_label, limit_accuracies, panels, position, short, spaced, sparsity_axis
-from slt_bench.report.figures.legends import legend_above, line, method, methods
+from slt_bench.report.figures.accuracy import draw_curves, extent
+from slt_bench.report.figures.axes import (
+    by_label,
+    depth,
+    limit_accuracies,
+    panels,
+    position,
+    short,
+    spaced,
+    sparsity_axis,
+)
+from slt_bench.report.figures.legends import legend_outside, line, method, methods
 from slt_bench.report.style import Looks
 
 TIMES = 1.8  # as sparse: what "nearly double" means where a baseline is at 0.5
@@ -30,15 +39,14 @@ def accuracy_by_network(tables: Mapping[str, pd.DataFrame], looks: Looks) -> Fig
         summary = curves(table)
         learned = summary[~summary["method"].isin(REFERENCES) & (summary["n"] > 0)]
         draw_curves(panel, table, summary, looks)
-        best = 100 * summary["mean"].max()
-        top = 100 * (summary["mean"] + summary["half_width"].clip(upper=ROOM).fillna(0)).max()
-        limit_accuracies(panel, 100 * learned["mean"], best, top)
+        lows, best, top = extent(summary)
+        limit_accuracies(panel, depth(lows, best), best, top)
         panel.set_title(_on_lines(title))
         panel.set_ylabel("")
         sparsity_axis(panel, sorted(learned["sparsity"].dropna().unique()), "")
     figure.supylabel("accuracy of the hard mask (%)", fontsize="medium")
     figure.supxlabel("sparsity (log scale of remaining weights)", fontsize="medium")
-    legend_above(figure, methods(pd.concat(list(tables.values())), looks))
+    legend_outside(figure, methods(pd.concat(list(tables.values())), looks))
     return figure
 
 
@@ -59,7 +67,7 @@ def sparsity_against(trades: Mapping[str, pd.DataFrame], baseline: str, looks: L
     shown = sorted(set(pd.concat(list(trades.values()))["label"]))
     thin = {"color": "#000000", "linewidth": 0.8}
     guides = [line("as sparse", **thin), line(f"{TIMES:g} times as sparse", linestyle=":", **thin)]
-    legend_above(figure, [*(method(label, looks) for label in shown), *guides])
+    legend_outside(figure, [*(method(label, looks) for label in shown), *guides])
     return figure
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from slt_bench.report.figures.axes import by_label, lowest, panels, position, short, sparsity_axis
+from slt_bench.report.figures.legends import legend_outside, line
 from slt_bench.report.style import Looks
 
 KINDS = {
@@ -27,11 +28,11 @@ def sanity_checks(table: pd.DataFrame, looks: Looks) -> Figure:
         colour, marker = looks[label]
         at = rows["asked_sparsity"].fillna(rows["sparsity"].round(2))
         means = rows.assign(at=at).groupby("at")[list(KINDS)].mean()
-        for column, (name, dashes, own) in KINDS.items():
+        for column, (_, dashes, own) in KINDS.items():
             if means[column].isna().all():
                 continue
             panel.plot(
-                position(list(means.index)), 100 * means[column], linestyle=dashes, label=name, color=own or colour,
+                position(list(means.index)), 100 * means[column], linestyle=dashes, color=own or colour,
                 marker=marker if own is None else "",
             )  # fmt: skip
         panel.set_ylim(0, 104)
@@ -40,5 +41,12 @@ def sanity_checks(table: pd.DataFrame, looks: Looks) -> Figure:
     for panel in lowest(axes):  # all have one axis
         sparsity_axis(panel, [float(value) for value in everywhere], "sparsity")
     axes[0].set_ylabel("validation accuracy (%)")
-    axes[-1].legend(loc="center left")
+    legend_outside(
+        figure,
+        [
+            line(name, color=own or "#555555", linestyle=dashes, marker="o" if own is None else "")
+            for column, (name, dashes, own) in KINDS.items()
+            if table[column].notna().any()
+        ],
+    )
     return figure

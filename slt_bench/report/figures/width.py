@@ -5,19 +5,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import by_label, limit_accuracies, panels, spread
-from slt_bench.report.figures.legends import REFERENCE_LOOKS, legend_above, line, methods
+from slt_bench.report.figures.axes import by_label, depth, limit_accuracies, panels, spread
+from slt_bench.report.figures.legends import REFERENCE_LOOKS, legend_outside, line, methods
 from slt_bench.report.style import Looks
 
 ROWS = 3  # sparsities in a figure
-DEEP = 5.0  # as of `axes.limit_accuracies`: narrow networks are less accurate without failing
+DEEP = 5.0  # as of `axes.depth`: narrow networks are less accurate without failing
 SHARES = {"closed": "-", "fractional": ":", "open": "--"}
 
 
 def over_width(table: pd.DataFrame, looks: Looks) -> Figure:
     """A row a sparsity: the accuracy of every method, and the shares of closed, open and fractional gates; means.
 
-    An axis of accuracies does not reach down to all that failed (`axes.limit_accuracies`).
+    An axis of accuracies does not reach down to all that failed (`axes.depth`).
 
     Args:
         table: Records as from `analysis.widths.narrower`.
@@ -39,7 +39,7 @@ def over_width(table: pd.DataFrame, looks: Looks) -> Figure:
         gates.set_ylabel("share of all gates (%)")
         gates.set_title(f"gates, {named}")
     shares = [line(f"{share} gates", color="#000000", linestyle=dashes) for share, dashes in SHARES.items()]
-    legend_above(figure, [*methods(pd.concat(shown), looks), *shares])
+    legend_outside(figure, [*methods(pd.concat(shown), looks), *shares])
     for panel in axes[-2:]:
         panel.set_xlabel("width (% of the widest)")
     return figure
@@ -55,7 +55,8 @@ def _accuracies(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
         bars = [(own[end] - own["mean"]).abs() for end in ("min", "max")]  # a mean of equal numbers is not quite they
         axes.errorbar(100 * own.index.get_level_values("width"), own["mean"], yerr=bars, capsize=2, **look)
     learned = seeds[~seeds.index.get_level_values("method").isin(REFERENCES)]
-    limit_accuracies(axes, learned["mean"], float(seeds["mean"].max()), float(seeds["max"].max()), DEEP)
+    best, top = float(seeds["mean"].max()), float(seeds["max"].max())
+    limit_accuracies(axes, depth(learned["mean"], best, DEEP), best, top)
 
 
 def _shares(axes: Axes, rows: pd.DataFrame, looks: Looks) -> None:
