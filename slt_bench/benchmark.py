@@ -17,6 +17,7 @@ from slt_bench.errors import UserError, unknown
 from slt_bench.plugins import Registry, suite_folder
 from slt_bench.published import Claim
 from slt_bench.selection import parse_seeds
+from slt_bench.words import count
 
 REFERENCES = ("random_mask", "dense")  # the floor and the ceiling, beside every comparison
 SMOKE_IMAGES = 8  # for training; half as many for validation and test
@@ -54,9 +55,8 @@ class Budget(Model):
     def text(self) -> str:
         """The budget in words, as in "20 epochs, batches of 128"."""
         others = self.model_dump(exclude={"epochs", "batch_size"}, exclude_defaults=True)
-        epochs = f"{self.epochs} epoch" + ("" if self.epochs == 1 else "s")
-        words = [epochs, f"batches of {self.batch_size}", *(f"{k} {v}" for k, v in others.items())]
-        return ", ".join(words)
+        epochs = count(self.epochs, "epoch") if self.epochs else "as many epochs as usual"
+        return ", ".join([epochs, f"batches of {self.batch_size}", *(f"{k} {v}" for k, v in others.items())])
 
 
 class Job(Model):

@@ -12,8 +12,8 @@ from slt_bench.records import Record
 from slt_bench.words import count
 
 EMPTY = (
-    *("id", "label", "method", "method_version", "purity", "arch", "dataset", "init", "rescale", "budget", "labels"),
-    *("split", "asked_sparsity", "seed", "status", "n", "machine", "versions"),
+    *("id", "label", "method", "method_version", "purity", "arch", "dataset", "init", "rescale", "budget"),
+    *("epochs", "labels", "split", "asked_sparsity", "seed", "status", "n", "machine", "versions"),
 )
 COSTS = ("seconds", "search_seconds", "peak_memory_mb")
 CELL = ["label", "arch", "dataset", "init"]
@@ -97,6 +97,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
                 "init": job.init,
                 "rescale": job.rescale,
                 "budget": job.budget.text(),
+                "epochs": job.budget.epochs,
                 "labels": job.budget.labels,
                 "split": job.budget.scores,
                 "asked_sparsity": job.sparsity,

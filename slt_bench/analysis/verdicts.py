@@ -139,18 +139,14 @@ def _network(claim: Claim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
             f"{len(networks)} data sets, inits or rescalings were measured, and the claim names none"
         )
     notes = [] if claim.dataset else [f"on {networks['dataset'].iloc[0]}; the source does not say on what"]
-    budget, *others = sorted(own["budget"].unique(), key=_epochs, reverse=True)
-    if others and _epochs(others[0]) == _epochs(budget):
-        raise _NotMeasuredError(f"budgets differ, and none has most epochs: {budget}; {others[0]}")
+    budgets = own[["budget", "epochs"]].drop_duplicates()
+    budget, *others = budgets["budget"][budgets["epochs"] == budgets["epochs"].max()]
     if others:
-        notes.append(f"of {len(others) + 1} budgets the one of most epochs: {budget}")
+        raise _NotMeasuredError(f"budgets differ, and none has most epochs: {budget}; {others[0]}")
+    if len(budgets) > 1:
+        notes.append(f"of {len(budgets)} budgets the one of most epochs: {budget}")
     same = rows[NETWORK].eq(networks.iloc[0]).all(axis=1) & (rows["budget"] == budget)
     return rows[same], "; ".join([*notes, *_lost(rows[same & rows["label"].isin([claim.method, claim.baseline])])])
-
-
-def _epochs(budget: str) -> int:
-    """How many a budget in words begins with, as in "20 epochs, batches of 128"."""
-    return int(budget.split(maxsplit=1)[0])
 
 
 def _lost(rows: pd.DataFrame) -> list[str]:

@@ -10,6 +10,7 @@ NETWORK = {
     "init": "signed_constant",
     "rescale": "density",
     "budget": "2 epochs",
+    "epochs": 2,
     "labels": "true",
     "split": "test",
 }

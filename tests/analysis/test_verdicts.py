@@ -94,8 +94,8 @@ def test_seeds_that_were_lost_are_told():
 
 
 def test_of_several_budgets_the_one_of_most_epochs_counts():
-    short = table({"gates": {0.5: [0.5, 0.5, 0.5]}}, budget="5 epochs, batches of 128")
-    long = table({"gates": {0.5: [0.9, 0.9]}}, budget="50 epochs, batches of 128")
+    short = table({"gates": {0.5: [0.5, 0.5, 0.5]}}, budget="5 epochs, batches of 128", epochs=5)
+    long = table({"gates": {0.5: [0.9, 0.9]}}, budget="50 epochs, batches of 128", epochs=50)
     found, reason, measured = verdict(pd.concat([short, long]), sparsity=0.5, accuracy=0.9)
     assert (found, measured.mean) == ("held", pytest.approx(0.9))
     assert reason == "of 2 budgets the one of most epochs: 50 epochs, batches of 128"
