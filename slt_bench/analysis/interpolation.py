@@ -23,10 +23,14 @@ class Reach:
     Attributes:
         sparsity: The highest that does, in [0, 1); NaN where none does.
         at_end: That it is the sparsest measured point, so that the true one may be higher.
+        held: The sparsest measured point that does; NaN where none does.
+        fallen: The next measured point, which does not, so that the true one lies between these two; NaN at the end.
     """
 
     sparsity: float
     at_end: bool
+    held: float = math.nan
+    fallen: float = math.nan
 
 
 def accuracy_at(sparsities: ArrayLike, accuracies: ArrayLike, sparsity: float) -> float:
@@ -76,8 +80,10 @@ def sparsity_at(sparsities: ArrayLike, accuracies: ArrayLike, accuracy: float) -
         return Reach(math.nan, at_end=False)
     last = int(reached[-1])
     if last == len(counted) - 1:
-        return Reach(float(counted[last]), at_end=True)
-    return Reach(_crossing(counted[last : last + 2], measured[last : last + 2], accuracy), at_end=False)
+        return Reach(float(counted[last]), at_end=True, held=float(counted[last]))
+    ends = counted[last : last + 2]
+    crossing = _crossing(ends, measured[last : last + 2], accuracy)
+    return Reach(crossing, at_end=False, held=float(ends[0]), fallen=float(ends[1]))
 
 
 def _crossing(counted: NDArray[np.float64], measured: NDArray[np.float64], accuracy: float) -> float:

@@ -210,7 +210,7 @@ def _accuracy_ratio(own: "pd.Series[Any]", other: "pd.Series[Any]", sparsity: fl
 
 def _sparsity_ratio(rows: pd.DataFrame, base: pd.DataFrame, accuracy: float) -> dict[str, Any]:
     first, second = reaches(rows, accuracy), reaches(base, accuracy)
-    both = first.dropna().index.intersection(second.dropna().index)
+    both = first["sparsity"].dropna().index.intersection(second["sparsity"].dropna().index)
     about = {"kind": "sparsity at accuracy", "at": accuracy}
     ends = {
         "remaining_ratio": paired_ratio(1 - first["sparsity"], 1 - second["sparsity"]).mean,
@@ -243,12 +243,13 @@ def accuracies_at(rows: pd.DataFrame, sparsity: float) -> "pd.Series[Any]":
 
 
 def reaches(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
-    """How far each seed of one label holds an accuracy: columns sparsity and at_end, by seed."""
+    """How far each seed of one label holds an accuracy: a row a seed, with the columns of `Reach`."""
     found: dict[Any, Reach] = {}
     for seed, sparsities, accuracies, _ in _curves(rows):
         found[seed] = sparsity_at(sparsities, accuracies, accuracy)
-    values = {"sparsity": [reach.sparsity for reach in found.values()], "at_end": [r.at_end for r in found.values()]}
-    return pd.DataFrame(values, index=list(found)).astype({"sparsity": "float64", "at_end": "bool"})
+    values = [(reach.sparsity, reach.held, reach.fallen, reach.at_end) for reach in found.values()]
+    table = pd.DataFrame(values, index=list(found), columns=["sparsity", "held", "fallen", "at_end"])
+    return table.astype({"sparsity": "float64", "held": "float64", "fallen": "float64", "at_end": "bool"})
 
 
 def _curves(rows: pd.DataFrame) -> Iterator[tuple[Any, Floats, Floats, NDArray[np.bool_]]]:

@@ -44,11 +44,14 @@ class _Measured(NamedTuple):
         interval: Over seeds.
         bound: "at least" or "at most" where a curve ends too early, `UNKNOWN` where both do; empty where none does.
         most: What it cannot exceed.
+        between: Where the mean would lie if nothing were interpolated: curves may fall right behind a measured point,
+            or not before the next.
     """
 
     interval: Interval
     bound: str = ""
     most: float = math.inf
+    between: tuple[float, float] = (math.nan, math.nan)
 
 
 class _NotMeasuredError(Exception):
@@ -63,7 +66,8 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
     above it, and exceeded where the whole interval lies below it by more than the tolerance.
 
     Where a curve of a ratio ends before its accuracy falls, the ratio is a bound: only what it shows is said, with what
-    is known beside it, that no sparsity is above 1.
+    is known beside it, that no sparsity is above 1. Sparsities between measured points are interpolated, and where a
+    verdict hangs on that, it is told.
     Seeds that were lost are told, and a ratio takes every seed. Of several budgets the one of most epochs counts.
 
     Args:
@@ -81,7 +85,8 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
     except _NotMeasuredError as reason:
         return Judged(claim, "not measured", None, str(reason))
     measured = None if found.bound == UNKNOWN else found.interval
-    return Judged(claim, verdict, measured, "; ".join(part for part in (remark, note) if part))
+    reasons = [remark, _interpolated(claim, found, verdict), note]
+    return Judged(claim, verdict, measured, "; ".join(filter(None, reasons)))
 
 
 def _measure(claim: Claim, rows: pd.DataFrame) -> _Measured:
@@ -92,7 +97,7 @@ def _measure(claim: Claim, rows: pd.DataFrame) -> _Measured:
 
 def _verdict(claim: Claim, found: _Measured) -> tuple[Verdict, str]:
     """The verdict, and where the mean lies where the interval alone decides."""
-    measured, bound, most = found
+    measured, bound, most, _ = found
     low, high, mean, claimed = measured.low, measured.high, measured.mean, _claimed(claim)
     if claim.loss is not None:  # the less the better
         low, high, mean, claimed = -high, -low, -mean, -claimed
@@ -114,6 +119,15 @@ def _verdict(claim: Claim, found: _Measured) -> tuple[Verdict, str]:
     if mean < allowed:
         return "held", "the mean falls short, but its interval does not rule the claim out"
     return "held", ""
+
+
+def _interpolated(claim: Claim, found: _Measured, verdict: Verdict) -> str:
+    """What to know of a ratio where what was measured, without a line between the points, allows another verdict."""
+    allowance = claim.allowance if verdict == "exceeded" else -claim.allowance * (claim.relation == "about")
+    low, high = found.between
+    if claim.ratio is None or found.bound or not low < claim.ratio + allowance < high:
+        return ""
+    return f"by interpolation: the sparsities that were measured allow {low:.2f} to {high:.2f}"
 
 
 def _claimed(claim: Claim) -> float:
@@ -178,7 +192,8 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> _Measured:
     ratio = _enough(claim, paired_ratio(own["sparsity"], other["sparsity"]))
     ends = (bool(own["at_end"].any()), bool(other["at_end"].any()))
     bound = {(True, True): UNKNOWN, (True, False): "at least", (False, True): "at most", (False, False): ""}[ends]
-    return _Measured(ratio, bound, most=1 / float(other["sparsity"].min()))
+    between = paired_ratio(own["held"], other["fallen"]).mean, paired_ratio(own["fallen"], other["held"]).mean
+    return _Measured(ratio, bound, 1 / float(other["sparsity"].min()), between)
 
 
 def _reference(claim: Claim, rows: pd.DataFrame) -> float:

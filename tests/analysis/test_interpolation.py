@@ -58,7 +58,7 @@ def test_rounding_of_the_counted_sparsity_does_not_end_a_curve():
 
 def test_accuracies_of_one_sparsity_are_averaged():
     assert accuracy_at([0.3, 0.1 + 0.2, 0.9], [0.8, 0.9, 0.1], 0.3) == pytest.approx(0.85)
-    assert sparsity_at([0.5, 0.9, 0.9], [0.9, 0.9, 0.7], 0.8) == Reach(0.9, at_end=True)
+    assert sparsity_at([0.5, 0.9, 0.9], [0.9, 0.9, 0.7], 0.8) == Reach(0.9, at_end=True, held=0.9)
 
 
 @pytest.mark.parametrize("curve", [([], []), ([math.nan], [0.9]), ([0.5], [math.nan])])
@@ -95,16 +95,19 @@ def test_a_curve_reaches_no_further_than_its_end(curve, accuracy):
     assert math.isnan(reach.sparsity) == (max(curve[1]) < accuracy - 1e-9)
     assert reach.at_end == (curve[1][-1] >= accuracy - 1e-9)
     if reach.at_end:
-        assert reach.sparsity == curve[0][-1]
+        assert reach.sparsity == reach.held == curve[0][-1]
+    elif not math.isnan(reach.sparsity):
+        assert reach.held <= reach.sparsity <= reach.fallen
+        assert curve[0].index(reach.fallen) == curve[0].index(reach.held) + 1
 
 
 def test_the_last_fall_counts_on_a_curve_that_rises_again():
     reach = sparsity_at([0.5, 0.8, 0.9, 0.99], [0.9, 0.7, 0.9, 0.5], 0.8)
-    assert reach == Reach(pytest.approx(1 - 10**-1.25), at_end=False)
+    assert reach == Reach(pytest.approx(1 - 10**-1.25), at_end=False, held=0.9, fallen=0.99)
 
 
 def test_a_threshold_that_is_met_but_for_rounding_is_met():
-    assert sparsity_at([0.5], [0.3], 0.1 + 0.2) == Reach(0.5, at_end=True)
+    assert sparsity_at([0.5], [0.3], 0.1 + 0.2) == Reach(0.5, at_end=True, held=0.5)
 
 
 @pytest.mark.parametrize(("sparsities", "sparsity"), [([0.5, 1.0], 0.5), ([-0.1, 0.5], 0.5), ([0.5, 0.6], 1.0)])

@@ -126,6 +126,18 @@ def test_a_ratio_compares_sparsities_at_one_accuracy():
     assert verdict(table(own | other | DENSE), **(RATIO | {"ratio": 1.2}))[0] == "exceeded"
 
 
+def test_a_ratio_tells_where_its_verdict_hangs_on_the_line_between_two_points():
+    own = {"gates": {0.5: [0.98, 0.98, 0.98], 0.9: [0.97, 0.97, 0.97], 0.91: [0.2, 0.2, 0.2]}}
+    coarse = {"edgepopup": {0.45: [0.97, 0.97, 0.97], 0.8: [0.4, 0.4, 0.4]}}
+    found, reason, measured = verdict(table(own | coarse | DENSE), **RATIO)
+    assert (found, measured.mean) == ("held", pytest.approx(2.0))
+    assert reason == "by interpolation: the sparsities that were measured allow 1.12 to 2.02"  # 0.9/0.8, 0.91/0.45
+    assert verdict(table(own | coarse | DENSE), **(RATIO | {"ratio": 3.0}))[1] == ""
+    assert "allow 1.12 to 2.02" in verdict(table(own | coarse | DENSE), **(RATIO | {"ratio": 1.2}))[1]
+    fine = {"edgepopup": coarse["edgepopup"] | {0.46: [0.4, 0.4, 0.4]}}
+    assert verdict(table(own | fine | DENSE), **RATIO)[:2] == ("held", "")
+
+
 def test_a_ratio_may_be_taken_where_the_baseline_is_at_its_best():
     other = {"edgepopup": {0.3: [0.855, 0.855], 0.45: [0.845, 0.845], 0.6: [0.5, 0.5]}}
     own = {"gates": {0.5: [0.9, 0.9], 0.9: [0.845, 0.845], 0.99: [0.2, 0.2]}}
