@@ -46,12 +46,14 @@ class _Measured(NamedTuple):
         most: What it cannot exceed.
         between: Where the mean would lie if nothing were interpolated: curves may fall right behind a measured point,
             or not before the next.
+        short: Which seeds never reach the accuracy; they count with the least sparsity that was measured.
     """
 
     interval: Interval
     bound: str = ""
     most: float = math.inf
     between: tuple[float, float] = (math.nan, math.nan)
+    short: str = ""
 
 
 class _NotMeasuredError(Exception):
@@ -66,8 +68,9 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
     above it, and exceeded where the whole interval lies below it by more than the tolerance.
 
     Where a curve of a ratio ends before its accuracy falls, the ratio is a bound: only what it shows is said, with what
-    is known beside it, that no sparsity is above 1. Sparsities between measured points are interpolated, and where a
-    verdict hangs on that, it is told.
+    is known beside it, that no sparsity is above 1. A method that never comes near the accuracy is at most as sparse as
+    where it was measured first. Sparsities between measured points are interpolated, and where a verdict hangs on that,
+    it is told.
     Seeds that were lost are told, and a ratio takes every seed. Of several budgets the one of most epochs counts.
 
     Args:
@@ -97,7 +100,7 @@ def _measure(claim: Claim, rows: pd.DataFrame) -> _Measured:
 
 def _verdict(claim: Claim, found: _Measured) -> tuple[Verdict, str]:
     """The verdict, and where the mean lies where the interval alone decides."""
-    measured, bound, most, _ = found
+    measured, bound, most, _, short = found
     low, high, mean, claimed = measured.low, measured.high, measured.mean, _claimed(claim)
     if claim.loss is not None:  # the less the better
         low, high, mean, claimed = -high, -low, -mean, -claimed
@@ -106,16 +109,17 @@ def _verdict(claim: Claim, found: _Measured) -> tuple[Verdict, str]:
         what = "the grids of both end early" if bound == UNKNOWN else "a lower bound"
         return "not held", f"{what}; and since no sparsity is above 1, at most {most:.2f}"
     if bound == UNKNOWN:
-        raise _NotMeasuredError("the grids of both end before their accuracy falls")
+        raise _NotMeasuredError(short or "the grids of both end before their accuracy falls")
     if high < allowed and bound != "at least":
-        return "not held", bound and "an upper bound"
+        return "not held", "; ".join(filter(None, [bound and "an upper bound", short]))
     if low > claimed + claim.allowance and bound != "at most":
         return "exceeded", bound and "a lower bound"
     if bound == "at least" and claim.relation == "at least" and mean >= claimed:
         return "held", "a lower bound"
     if bound:
         ends = claim.method if bound == "at least" else claim.baseline
-        raise _NotMeasuredError(f"the ratio is {bound} {mean:.2f}: the grid of {ends} ends too early to tell")
+        early = f"the ratio is {bound} {mean:.2f}: the grid of {ends} ends too early to tell"
+        raise _NotMeasuredError(short or early)
     if mean < allowed:
         return "held", "the mean falls short, but its interval does not rule the claim out"
     return "held", ""
@@ -183,17 +187,20 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> _Measured:
     """The ratio of both methods' sparsities at one accuracy."""
     threshold = _reference(claim, rows) - claim.within / 100
     own, other = (reaches(rows[rows["label"] == label], threshold) for label in (claim.method, claim.baseline))
-    for label, found in ((claim.method, own), (claim.baseline, other)):
-        short = int(found["sparsity"].isna().sum())
-        if short or found.empty:
-            raise _NotMeasuredError(
-                f"{short} of {count(len(found), 'seed')} of {label} never reach {100 * threshold:.2f}%"
-            )
+    never = {claim.method: own["sparsity"].isna(), claim.baseline: other["sparsity"].isna()}
+    told = {
+        label: f"{seeds.sum()} of {count(len(seeds), 'seed')} of {label} never reach {100 * threshold:.2f}%"
+        for label, seeds in never.items()
+        if seeds.any() or seeds.empty
+    }
+    if own.empty or claim.baseline in told:
+        raise _NotMeasuredError("; ".join(told.values()))
+    own["sparsity"] = own["sparsity"].fillna(float(rows["sparsity"][rows["label"] == claim.method].min()))
     ratio = _enough(claim, paired_ratio(own["sparsity"], other["sparsity"]))
-    ends = (bool(own["at_end"].any()), bool(other["at_end"].any()))
+    ends = (bool(own["at_end"].any()), bool(other["at_end"].any() or told))
     bound = {(True, True): UNKNOWN, (True, False): "at least", (False, True): "at most", (False, False): ""}[ends]
     between = paired_ratio(own["held"], other["fallen"]).mean, paired_ratio(own["fallen"], other["held"]).mean
-    return _Measured(ratio, bound, 1 / float(other["sparsity"].min()), between)
+    return _Measured(ratio, bound, 1 / float(other["sparsity"].min()), between, told.get(claim.method, ""))
 
 
 def _reference(claim: Claim, rows: pd.DataFrame) -> float:

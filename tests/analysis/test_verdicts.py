@@ -138,6 +138,17 @@ def test_a_ratio_tells_where_its_verdict_hangs_on_the_line_between_two_points():
     assert verdict(table(own | fine | DENSE), **RATIO)[:2] == ("held", "")
 
 
+def test_a_method_that_never_comes_near_the_accuracy_is_no_sparser_than_where_it_was_measured():
+    other = {"edgepopup": {0.45: [0.9, 0.9], 0.8: [0.89, 0.89], 0.9: [0.4, 0.4]}}
+    records = table({"gates": {0.5: [0.7, 0.8], 0.9: [0.6, 0.6]}} | other)
+    found, reason, measured = verdict(records, **RATIO, reference="baseline")
+    assert (found, measured.mean) == ("not held", pytest.approx(0.5 / 0.8))
+    assert reason == "an upper bound; 2 of 2 seeds of gates never reach 89.00%"
+    assert verdict(records, **(RATIO | {"ratio": 0.6}), reference="baseline")[0] == "not measured"
+    other = table({"gates": {0.5: [0.95, 0.95]}} | {"edgepopup": {0.45: [0.95, 0.1]}})
+    assert "1 of 2 seeds of edgepopup never" in verdict(other, **RATIO, reference="baseline")[1]
+
+
 def test_a_ratio_may_be_taken_where_the_baseline_is_at_its_best():
     other = {"edgepopup": {0.3: [0.855, 0.855], 0.45: [0.845, 0.845], 0.6: [0.5, 0.5]}}
     own = {"gates": {0.5: [0.9, 0.9], 0.9: [0.845, 0.845], 0.99: [0.2, 0.2]}}
