@@ -16,7 +16,8 @@ class Claim(BaseModel):
         text: In words, what the fields below do not tell.
         method: The label in the benchmark that it is about.
         arch, dataset: On what; no data set means that the source does not say, and any that was run counts.
-        sparsity: The share of weights removed, in [0, 1); not for a ratio.
+        sparsity: The share of weights removed, in [0, 1). Of a ratio it is the baseline's, and `reference` "baseline":
+            the ratio is taken where the method is as accurate as the baseline there but for `within` points.
         accuracy: What is reached there, in (0, 1].
         loss: Or how many points of accuracy below dense training at most.
         ratio: Or how many times the sparsity of `baseline`, where both are as accurate as the reference but for
@@ -55,8 +56,12 @@ class Claim(BaseModel):
         if len(kinds) != 1:
             found = " and ".join(kinds) or "none of them"
             raise ValueError(f"a claim has one of accuracy, loss and ratio; this one of '{self.method}' has {found}")
-        if (self.ratio is None) == (self.sparsity is None):
-            raise ValueError("a claim of an accuracy or a loss names its sparsity, and one of a ratio names none")
+        if self.ratio is None and self.sparsity is None:
+            raise ValueError("a claim of an accuracy or a loss names its sparsity")
+        if self.ratio is not None and self.sparsity is not None and (self.reference != "baseline" or not self.sparsity):
+            raise ValueError(
+                "a claim of a ratio names no sparsity, unless it is the baseline's, above 0, and the reference, too"
+            )
         if (self.ratio is None) != (not self.baseline):
             raise ValueError("a claim of a ratio names its baseline, and no other claim does")
         if self.reference == "baseline" and self.ratio is None:

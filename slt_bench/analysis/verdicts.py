@@ -187,6 +187,8 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> _Measured:
     """The ratio of both methods' sparsities at one accuracy."""
     threshold = _reference(claim, rows) - claim.within / 100
     own, other = (reaches(rows[rows["label"] == label], threshold) for label in (claim.method, claim.baseline))
+    if claim.sparsity is not None:  # there the baseline is, by what is claimed
+        other = other.assign(sparsity=claim.sparsity, held=claim.sparsity, fallen=claim.sparsity, at_end=False)
     never = {claim.method: own["sparsity"].isna(), claim.baseline: other["sparsity"].isna()}
     told = {
         label: f"{seeds.sum()} of {count(len(seeds), 'seed')} of {label} never reach {100 * threshold:.2f}%"
@@ -207,7 +209,8 @@ def _reference(claim: Claim, rows: pd.DataFrame) -> float:
     """The accuracy that a ratio's threshold lies below."""
     if claim.reference == "dense":
         return float(_dense(rows).mean())
-    best = own_best(rows[rows["label"] == claim.baseline])
+    base = rows[rows["label"] == claim.baseline]
+    best = own_best(base) if claim.sparsity is None else float(accuracies_at(base, claim.sparsity).mean())
     if math.isnan(best):
         raise _NotMeasuredError(f"no record of {claim.baseline} beside it")
     return best

@@ -126,6 +126,21 @@ def test_a_ratio_compares_sparsities_at_one_accuracy():
     assert verdict(table(own | other | DENSE), **(RATIO | {"ratio": 1.2}))[0] == "exceeded"
 
 
+def test_a_ratio_may_be_taken_where_the_baseline_has_a_sparsity():
+    other = {"edgepopup": {0.3: [0.9, 0.9], 0.5: [0.84, 0.86], 0.8: [0.2, 0.2]}}
+    own = {"gates": {0.6: [0.9, 0.9], 0.9: [0.85, 0.85], 0.99: [0.2, 0.2]}}
+    there = RATIO | {"reference": "baseline", "sparsity": 0.5, "within": 0.0}
+    found, reason, measured = verdict(table(own | other), **there)
+    assert (found, reason, measured.mean) == ("held", "", pytest.approx(0.9 / 0.5))
+    further = verdict(table(own | other), **(there | {"within": 2.5}))[2]
+    assert 0.9 < 0.5 * further.mean < 0.99
+    assert verdict(table(own | other), **(there | {"sparsity": 0.9}))[0] == "not measured"
+    weak = {"gates": {0.6: [0.8, 0.8], 0.9: [0.7, 0.7]}}
+    assert verdict(table(weak | other), **there)[:2] == (
+        "not held", "an upper bound; 2 of 2 seeds of gates never reach 85.00%",
+    )  # fmt: skip
+
+
 def test_a_ratio_tells_where_its_verdict_hangs_on_the_line_between_two_points():
     own = {"gates": {0.5: [0.98, 0.98, 0.98], 0.9: [0.97, 0.97, 0.97], 0.91: [0.2, 0.2, 0.2]}}
     coarse = {"edgepopup": {0.45: [0.97, 0.97, 0.97], 0.8: [0.4, 0.4, 0.4]}}
