@@ -33,7 +33,10 @@ def test_claims_are_read(written):
         ("sparsity = 0.9\n", "a claim has one of accuracy, loss and ratio; this one of 'gates' has none of them"),
         ("sparsity = 0.9\naccuracy = 0.9\nloss = 1.0\n", "has accuracy and loss"),
         ("accuracy = 0.9\n", "names its sparsity"),
-        ('sparsity = 0.5\nratio = 2.0\nbaseline = "edgepopup"\n', "of a ratio names no sparsity, unless it is the base"),
+        (
+            'sparsity = 0.5\nratio = 2.0\nbaseline = "edgepopup"\n',
+            "names no sparsity, unless it is the base",
+        ),
         ('sparsity = 0\nratio = 2.0\nbaseline = "edgepopup"\nreference = "baseline"\n', "the baseline's, above 0"),
         ('sparsity = 0.5\nloss = 1.0\nreference = "baseline"\n', "only a claim of a ratio may have the baseline"),
         ("ratio = 2.0\n", "names its baseline"),
