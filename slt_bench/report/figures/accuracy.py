@@ -41,8 +41,7 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
     else:
         figure, upper = plt.subplots(figsize=(COLUMN_INCHES, 2.5), layout="constrained")
         lower, floor = upper, float(lows.min())
-    near = curves.assign(half_width=curves["half_width"].where(100 * curves["mean"] >= floor))
-    draw_curves(upper, table, near, looks)
+    draw_curves(upper, table, barred_above(floor, curves), looks)
     limit_accuracies(upper, floor, best, top)
     for axes in (upper, lower):
         axes.set_ylabel("")  # one label stands for both
@@ -66,6 +65,11 @@ def extent(curves: pd.DataFrame) -> tuple["pd.Series[float]", float, float]:
     mean = 100 * found["mean"]
     lows = (mean - bar)[learned.index if len(learned) else found.index]
     return lows, float(mean.max()), float((mean + bar).max())
+
+
+def barred_above(floor: float, curves: pd.DataFrame) -> pd.DataFrame:
+    """The curves without the intervals of means below the floor, in %: bars without a mean tell nothing."""
+    return curves.assign(half_width=curves["half_width"].where(100 * curves["mean"] >= floor))
 
 
 def draw_curves(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame, looks: Looks) -> None:

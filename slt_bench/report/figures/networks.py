@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from slt_bench.analysis.curves import curves
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.accuracy import draw_curves, extent
+from slt_bench.report.figures.accuracy import barred_above, draw_curves, extent
 from slt_bench.report.figures.axes import (
     by_label,
     depth,
@@ -38,9 +38,10 @@ def accuracy_by_network(tables: Mapping[str, pd.DataFrame], looks: Looks) -> Fig
     for panel, (title, table) in zip(axes, tables.items(), strict=True):
         summary = curves(table)
         learned = summary[~summary["method"].isin(REFERENCES) & (summary["n"] > 0)]
-        draw_curves(panel, table, summary, looks)
         lows, best, top = extent(summary)
-        limit_accuracies(panel, depth(lows, best), best, top)
+        floor = depth(lows, best)
+        draw_curves(panel, table, barred_above(floor, summary), looks)
+        limit_accuracies(panel, floor, best, top)
         panel.set_title(_on_lines(title))
         panel.set_ylabel("")
         sparsity_axis(panel, sorted(learned["sparsity"].dropna().unique()), "")
