@@ -42,7 +42,6 @@ def _subject(claim: Claim) -> str:
 
 def _claimed(claim: Claim) -> str:
     at = f" at sparsity {claim.sparsity:g}" if claim.sparsity is not None else ""
-    times = f"{claim.relation} {claim.ratio or 0:g} times the sparsity"
     if claim.accuracy is not None:
         return f"{claim.relation} {100 * claim.accuracy:g}%{at}"
     if claim.loss is not None:
@@ -52,7 +51,7 @@ def _claimed(claim: Claim) -> str:
     else:
         reference = f"the best of {claim.baseline}" if claim.sparsity is None else f"{claim.baseline}{at}"
     near = f"within {_points(claim.within)} of" if claim.within else "as accurate as"
-    return f"{times}, {near} {reference}"
+    return f"{claim.relation} {claim.ratio:g} times the sparsity, {near} {reference}"
 
 
 def _points(number: float) -> str:
