@@ -1,22 +1,18 @@
 """Verdicts on published claims, from records."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import pandas as pd
 
-from slt_bench.analysis.matched import accuracies_at, own_best, reaches
-from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
+from slt_bench.analysis.measured import Measured, NotMeasuredError, measure
+from slt_bench.analysis.statistics import Interval
 from slt_bench.published import Claim
-from slt_bench.words import count
 
 Verdict = Literal["held", "exceeded", "not held", "not measured"]
 NETWORK = ["dataset", "init", "rescale"]
 COLUMNS = {"hard": "accuracy", "relaxed": "relaxed_accuracy"}
-UNKNOWN = "unknown"  # a ratio where both curves end before their accuracy falls
-FEWEST = 2  # seeds that a verdict takes
 
 
 @dataclass(frozen=True)
@@ -35,29 +31,6 @@ class Judged:
     verdict: Verdict
     measured: Interval | None
     reason: str
-
-
-class _Measured(NamedTuple):
-    """What was measured of a claim.
-
-    Attributes:
-        interval: Over seeds.
-        bound: "at least" or "at most" where a curve ends too early, `UNKNOWN` where both do; empty where none does.
-        most: What it cannot exceed.
-        between: Where the mean would lie if nothing were interpolated: curves may fall right behind a measured point,
-            or not before the next.
-        short: Which seeds never reach the accuracy; they count with the least sparsity that was measured.
-    """
-
-    interval: Interval
-    bound: str = ""
-    most: float = math.inf
-    between: tuple[float, float] = (math.nan, math.nan)
-    short: str = ""
-
-
-class _NotMeasuredError(Exception):
-    """The records cannot tell, and why."""
 
 
 def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
@@ -83,53 +56,53 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
 def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
     try:
         rows, note = _network(claim, table)
-        found = _measure(claim, rows)
+        found = measure(claim, rows)
         verdict, remark = _verdict(claim, found)
-    except _NotMeasuredError as reason:
+    except NotMeasuredError as reason:
         return Judged(claim, "not measured", None, str(reason))
-    measured = None if found.bound == UNKNOWN else found.interval
+    measured = None if found.more and found.less else found.interval
     reasons = [remark, _interpolated(claim, found, verdict), note]
     return Judged(claim, verdict, measured, "; ".join(filter(None, reasons)))
 
 
-def _measure(claim: Claim, rows: pd.DataFrame) -> _Measured:
-    if claim.ratio is not None:
-        return _ratio(claim, rows)
-    return _Measured((_loss if claim.loss is not None else _accuracy)(claim, rows))
-
-
-def _verdict(claim: Claim, found: _Measured) -> tuple[Verdict, str]:
+def _verdict(claim: Claim, found: Measured) -> tuple[Verdict, str]:
     """The verdict, and where the mean lies where the interval alone decides."""
-    measured, bound, most, _, short = found
-    low, high, mean, claimed = measured.low, measured.high, measured.mean, _claimed(claim)
+    low, mean, high, claimed = found.interval.low, found.interval.mean, found.interval.high, _claimed(claim)
     if claim.loss is not None:  # the less the better
-        low, high, mean, claimed = -high, -low, -mean, -claimed
+        low, mean, high, claimed = -high, -mean, -low, -claimed
     allowed = claimed - (claim.allowance if claim.relation == "about" else 0.0)
-    if bound in ("at least", UNKNOWN) and most < allowed:
-        what = "the grids of both end early" if bound == UNKNOWN else "a lower bound"
-        return "not held", f"{what}; and since no sparsity is above 1, at most {most:.2f}"
-    if bound == UNKNOWN:
-        raise _NotMeasuredError(short or "the grids of both end before their accuracy falls")
-    if high < allowed and bound != "at least":
-        return "not held", "; ".join(filter(None, [bound and "an upper bound", short]))
-    if low > claimed + claim.allowance and bound != "at most":
-        return "exceeded", bound and "a lower bound"
-    if bound == "at least" and claim.relation == "at least" and mean >= claimed:
+    if (found.most if found.more else high) < allowed:
+        return "not held", _ruled_out(found)
+    if low > claimed + claim.allowance and not found.less:
+        return "exceeded", "a lower bound" if found.more else ""
+    if found.more and not found.less and claim.relation == "at least" and mean >= claimed:
         return "held", "a lower bound"
-    if bound:
-        ends = claim.method if bound == "at least" else claim.baseline
-        early = f"the ratio is {bound} {mean:.2f}: the grid of {ends} ends too early to tell"
-        raise _NotMeasuredError(short or early)
-    if mean < allowed:
-        return "held", "the mean falls short, but its interval does not rule the claim out"
-    return "held", ""
+    if found.more or found.less:
+        raise NotMeasuredError(found.short or _too_early(claim, found))
+    return "held", "" if mean >= allowed else "the mean falls short, but its interval does not rule the claim out"
 
 
-def _interpolated(claim: Claim, found: _Measured, verdict: Verdict) -> str:
+def _ruled_out(found: Measured) -> str:
+    """What to know of a measurement that rules a claim out."""
+    if not found.more:
+        return "; ".join(filter(None, ["an upper bound" if found.less else "", found.short]))
+    what = "the grids of both end early" if found.less else "a lower bound"
+    return f"{what}; and since no sparsity is above 1, at most {found.most:.2f}"
+
+
+def _too_early(claim: Claim, found: Measured) -> str:
+    """Why a ratio tells nothing where a curve ends before its accuracy falls."""
+    if found.more and found.less:
+        return "the grids of both end before their accuracy falls"
+    bound, ends = ("at least", claim.method) if found.more else ("at most", claim.baseline)
+    return f"the ratio is {bound} {found.interval.mean:.2f}: the grid of {ends} ends too early to tell"
+
+
+def _interpolated(claim: Claim, found: Measured, verdict: Verdict) -> str:
     """What to know of a ratio where what was measured, without a line between the points, allows another verdict."""
     allowance = claim.allowance if verdict == "exceeded" else -claim.allowance * (claim.relation == "about")
     low, high = found.between
-    if claim.ratio is None or found.bound or not low < claim.ratio + allowance < high:
+    if claim.ratio is None or found.more or found.less or not low < claim.ratio + allowance < high:
         return ""
     return f"by interpolation: the sparsities that were measured allow {low:.2f} to {high:.2f}"
 
@@ -150,17 +123,17 @@ def _network(claim: Claim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         where = claim.arch + (f" and {claim.dataset}" if claim.dataset else "")
         several = rows["label"].str.startswith(f"{claim.method} [").any()  # as `frame` tells settings apart
         differ = ": its records there differ in settings" if several else ""
-        raise _NotMeasuredError(f"no record of {claim.method} on {where}{differ}")
+        raise NotMeasuredError(f"no record of {claim.method} on {where}{differ}")
     networks = own[NETWORK].drop_duplicates()
     if len(networks) > 1:
-        raise _NotMeasuredError(
+        raise NotMeasuredError(
             f"{len(networks)} data sets, inits or rescalings were measured, and the claim names none"
         )
     notes = [] if claim.dataset else [f"on {networks['dataset'].iloc[0]}; the source does not say on what"]
     budgets = own[["budget", "epochs"]].drop_duplicates()
     budget, *others = budgets["budget"][budgets["epochs"] == budgets["epochs"].max()]
     if others:
-        raise _NotMeasuredError(f"budgets differ, and none has most epochs: {budget}; {others[0]}")
+        raise NotMeasuredError(f"budgets differ, and none has most epochs: {budget}; {others[0]}")
     if len(budgets) > 1:
         notes.append(f"of {len(budgets)} budgets the one of most epochs: {budget}")
     same = rows[NETWORK].eq(networks.iloc[0]).all(axis=1) & (rows["budget"] == budget)
@@ -171,72 +144,3 @@ def _lost(rows: pd.DataFrame) -> list[str]:
     """Which seeds of which label were lost somewhere on their curve."""
     lost = rows[rows["status"] != "done"].groupby("label")["seed"].unique()
     return [f"{label} lost seed {', '.join(map(str, sorted(seeds)))} on the way" for label, seeds in lost.items()]
-
-
-def _accuracy(claim: Claim, rows: pd.DataFrame) -> Interval:
-    """The accuracy at the claimed sparsity, over seeds."""
-    return _enough(claim, t_interval(_accuracies(claim, rows).tolist()))
-
-
-def _loss(claim: Claim, rows: pd.DataFrame) -> Interval:
-    """By how much dense training is more accurate, paired by seed."""
-    return _enough(claim, paired_interval(_dense(rows), _accuracies(claim, rows)))
-
-
-def _ratio(claim: Claim, rows: pd.DataFrame) -> _Measured:
-    """The ratio of both methods' sparsities at one accuracy."""
-    threshold = _reference(claim, rows) - claim.within / 100
-    own, other = (reaches(rows[rows["label"] == label], threshold) for label in (claim.method, claim.baseline))
-    if claim.sparsity is not None:  # there the baseline is, by what is claimed
-        other = other.assign(sparsity=claim.sparsity, held=claim.sparsity, fallen=claim.sparsity, at_end=False)
-    never = {claim.method: own["sparsity"].isna(), claim.baseline: other["sparsity"].isna()}
-    told = {
-        label: f"{seeds.sum()} of {count(len(seeds), 'seed')} of {label} never reach {100 * threshold:.2f}%"
-        for label, seeds in never.items()
-        if seeds.any() or seeds.empty
-    }
-    if own.empty or claim.baseline in told:
-        raise _NotMeasuredError("; ".join(told.values()))
-    own["sparsity"] = own["sparsity"].fillna(float(rows["sparsity"][rows["label"] == claim.method].min()))
-    ratio = _enough(claim, paired_ratio(own["sparsity"], other["sparsity"]))
-    ends = (bool(own["at_end"].any()), bool(other["at_end"].any() or told))
-    bound = {(True, True): UNKNOWN, (True, False): "at least", (False, True): "at most", (False, False): ""}[ends]
-    between = paired_ratio(own["held"], other["fallen"]).mean, paired_ratio(own["fallen"], other["held"]).mean
-    return _Measured(ratio, bound, 1 / float(other["sparsity"].min()), between, told.get(claim.method, ""))
-
-
-def _reference(claim: Claim, rows: pd.DataFrame) -> float:
-    """The accuracy that a ratio's threshold lies below."""
-    if claim.reference == "dense":
-        return float(_dense(rows).mean())
-    base = rows[rows["label"] == claim.baseline]
-    best = own_best(base) if claim.sparsity is None else float(accuracies_at(base, claim.sparsity).mean())
-    if math.isnan(best):
-        raise _NotMeasuredError(f"no record of {claim.baseline} beside it")
-    return best
-
-
-def _enough(claim: Claim, interval: Interval) -> Interval:
-    if interval.n < FEWEST:
-        there = count(interval.n, "seed")
-        raise _NotMeasuredError(f"{there} of {claim.method} can be judged there, and a verdict takes {FEWEST}")
-    return interval
-
-
-def _accuracies(claim: Claim, rows: pd.DataFrame) -> "pd.Series[float]":
-    """The accuracy of each seed's curve at the claimed sparsity, by seed."""
-    own, sparsity = rows[rows["label"] == claim.method], claim.sparsity or 0.0
-    inside = accuracies_at(own, sparsity).dropna()
-    if inside.empty:
-        low, high = own["sparsity"].min(), own["sparsity"].max()
-        raise _NotMeasuredError(f"sparsity {sparsity:g} lies outside of what was measured: {low:.3g} to {high:.3g}")
-    return inside
-
-
-def _dense(rows: pd.DataFrame) -> "pd.Series[float]":
-    """The accuracy of dense training, by seed."""
-    dense = rows[(rows["method"] == "dense") & (rows["status"] == "done")]
-    if dense.empty:
-        raise _NotMeasuredError("no record of dense training beside it")
-    accuracies: pd.Series[float] = dense.set_index("seed")["accuracy"]
-    return accuracies
