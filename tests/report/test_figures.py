@@ -112,6 +112,17 @@ def test_a_legend_covers_nothing_and_lies_within_the_figure(figure):
     assert len(legends) == (0 if figure.kind == "layers" else 1)
 
 
+def test_of_sparsities_that_share_a_tick_the_roundest_is_told(table):
+    counted = table[table["sparsity"].isin(SPARSITIES[:1])]
+    near = [0.497, 0.5, 0.7998, 0.8, 0.8003, 0.899, 0.9, 0.979, 0.98]
+    rows = pd.concat([counted.assign(sparsity=sparsity, asked_sparsity=sparsity) for sparsity in near])
+    made = accuracy_over_sparsity(rows, curves(rows), looks(LABELS), "title")
+    made.canvas.draw()
+    told = [labels_of(axes.xaxis)[1] for axes in made.axes]
+    plt.close(made)
+    assert [texts for texts in told if texts] == [["0.5", "0.8", "0.9", "0.98"]]
+
+
 def test_labels_are_numbers_and_names(figure):
     texts = [text for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for text in labels_of(axis)[1]]
     assert texts

@@ -99,13 +99,18 @@ def sparsity_axis(
 
 
 def spaced(sparsities: Sequence[float], inches: float) -> list[float]:
-    """Those of ascending sparsities for which there is room on an axis of that length from the first to the last."""
+    """Those of ascending sparsities for which there is room on an axis of that length from the first to the last.
+
+    Of several that share a tick it stands at the roundest: at 0.9 that was asked for, not at 0.899 that was counted.
+    """
     places = position(sparsities)
     nearest = NEAREST_INCHES * np.ptp(places) / inches if len(places) else 0.0
     shown: list[float] = []
     for value, place in zip(sparsities, places, strict=True):
         if not shown or place - position([shown[-1]])[0] > nearest:
             shown.append(value)
+        elif len(f"{value:g}") < len(f"{shown[-1]:g}"):
+            shown[-1] = value
     return shown
 
 

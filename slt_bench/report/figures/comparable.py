@@ -55,7 +55,10 @@ def _draw(panel: Axes, rows: pd.DataFrame, labels: list[str], looks: Looks, offs
             markerfacecolor=colour if filled else "white",
         )  # fmt: skip
         if row["at_end"]:
-            panel.annotate("≥", (x[0], y), xytext=(-9, -2.5), textcoords="offset points", fontsize=7)
+            panel.annotate(
+                "≥", (x[0], y), xytext=(-9, -2.5), textcoords="offset points", fontsize=7,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},
+            )  # fmt: skip
 
 
 def _handle(points: float, *, filled: bool) -> Line2D:
