@@ -8,20 +8,23 @@ from slt_bench.published import Claim
 from slt_bench.records import Found
 from slt_bench.selection import choose
 
+Network = tuple[str, str, str, str]  # architecture, data set, init, rescaling
+
 
 @dataclass(frozen=True)
 class Part:
     """What a report is to show.
 
     Attributes:
-        labels, archs, datasets, inits: Those that it shows; None: all. Dense training and random masks are always
-            shown, of the networks that are.
+        labels, archs, datasets, inits: Those that it shows; None: all.
+        networks: Where some label that it shows has a job; dense training and random masks are shown there, too.
     """
 
     labels: frozenset[str] | None = None
     archs: frozenset[str] | None = None
     datasets: frozenset[str] | None = None
     inits: frozenset[str] | None = None
+    networks: frozenset[Network] = frozenset()
 
     @classmethod
     def choose(
@@ -39,18 +42,20 @@ class Part:
         Raises:
             UserError: No job has a name, or none matches a glob.
         """
+        labels = _chosen("label", methods, [job.label for job in jobs])
         return cls(
-            _chosen("label", methods, [job.label for job in jobs]),
+            labels,
             _chosen("architecture", archs, [job.arch for job in jobs]),
             _chosen("data set", datasets, [job.dataset for job in jobs]),
             _chosen("init", inits, [job.init for job in jobs]),
+            frozenset(_network(job) for job in jobs if labels and job.label in labels),
         )
 
     def has(self, job: Job) -> bool:
         """Whether the job's record is shown."""
-        learned = job.method not in REFERENCES
+        reference = job.method in REFERENCES and _network(job) in self.networks
         return (
-            (self.labels is None or not learned or job.label in self.labels)
+            (self.labels is None or reference or job.label in self.labels)
             and (self.archs is None or job.arch in self.archs)
             and (self.datasets is None or job.dataset in self.datasets)
             and (self.inits is None or job.init in self.inits)
@@ -68,6 +73,10 @@ class Part:
             and (self.archs is None or claim.arch in self.archs)
             and (self.datasets is None or not claim.dataset or claim.dataset in self.datasets)
         )
+
+
+def _network(job: Job) -> Network:
+    return job.arch, job.dataset, job.init, job.rescale
 
 
 def _chosen(kind: str, text: str, names: Sequence[str]) -> frozenset[str] | None:

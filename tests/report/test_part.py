@@ -27,6 +27,18 @@ def test_labels_are_chosen_by_name_and_by_glob_and_references_stay(jobs, standar
     assert found.problems == standard.problems
 
 
+def test_references_are_shown_where_a_chosen_label_is(make_job):
+    here, there = {"init": "uniform:0.1", "rescale": "none"}, {"init": "signed_constant", "rescale": "density"}
+    jobs = [make_job(method="gates", **here), make_job(method="edgepopup", **there)]
+    jobs += [make_job(method=method, **where) for method in ("dense", "random_mask") for where in (here, there)]
+    part = Part.choose(jobs, methods="gates")
+    assert {(job.method, job.init) for job in jobs if part.has(job)} == {
+        (method, "uniform:0.1") for method in ("gates", "dense", "random_mask")
+    }
+    alone = Part.choose(jobs, methods="dense")
+    assert {job.method for job in jobs if alone.has(job)} == {"dense", "random_mask"}
+
+
 @pytest.mark.parametrize(
     ("option", "values"),
     [
