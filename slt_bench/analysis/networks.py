@@ -7,6 +7,7 @@ from slt_bench.benchmark import REFERENCES
 
 NETWORK = ["arch", "dataset", "init", "rescale"]
 UNDER = [*NETWORK, "budget"]
+RESCALED = {"density": "rescaled", "none": "not rescaled"}
 
 
 def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -20,12 +21,18 @@ def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """
     learned = table.groupby(UNDER).filter(_has_learned)
     found = [rows for _, rows in learned.groupby(UNDER, sort=False) if not has_wider(rows, learned)]
-    texts = [[part for column in UNDER[2:] for part in str(rows[column].iloc[0]).split(", ")] for rows in found]
+    texts = [_parts(rows) for rows in found]
     shared = set.intersection(*map(set, texts)) if texts else set()
     return {
         _title(rows, [part for part in more if part not in shared]): rows
         for rows, more in zip(found, texts, strict=True)
     }
+
+
+def _parts(rows: pd.DataFrame) -> list[str]:
+    """What tells a network and budget from others of its architecture and data set."""
+    init, rescale, budget = rows[UNDER[2:]].iloc[0]
+    return [init, RESCALED.get(rescale, rescale), *budget.split(", ")]
 
 
 def _has_learned(rows: pd.DataFrame) -> bool:

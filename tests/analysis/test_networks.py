@@ -24,6 +24,13 @@ def test_titles_tell_what_else_differs():
     assert list(found) == ["lenet300 on digits, 2 epochs", "lenet300 on digits, 20 epochs"]
 
 
+def test_titles_tell_in_words_whether_weights_are_rescaled():
+    found = networks(several({}, {"init": "uniform:0.1", "rescale": "none"}))
+    assert list(found) == [
+        "lenet300 on digits, signed_constant, rescaled", "lenet300 on digits, uniform:0.1, not rescaled"
+    ]  # fmt: skip
+
+
 def test_titles_leave_out_what_all_have():
     long, short = "4 epochs, batches of 128", "1 epoch, batches of 128, precision bf16"
     found = networks(several({"budget": long}, {"budget": short}))

@@ -1,7 +1,7 @@
 """What any figure must be: readable, whatever is drawn."""
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -21,7 +21,10 @@ from slt_bench.report.figures.width import over_width
 from slt_bench.report.style import looks
 
 LABELS = ["biprop", "edgepopup", "gates", "hard_concrete", "iterand"]
-TITLES = ["conv2 on cifar10", "lenet300 on mnist", "resnet20 on cifar10", "vit_micro on cifar10"]
+MORE = "signed_constant, not rescaled, 1 epoch, precision bf16"
+TITLES = [
+    f"{name}, {MORE}" for name in ("conv2 on cifar10", "lenet300 on mnist", "wrn28_10 on cifar10", "vit on digits")
+]
 SPARSITIES = [round(0.3 + 0.69 * index / 14, 3) for index in range(15)]
 
 
@@ -67,7 +70,7 @@ def figure(request, table):
         "layers": lambda: layer_densities(parts),
         "gates": lambda: gate_histograms(bins),
         "width": lambda: over_width(widths, looks(LABELS)),
-        "networks": lambda: accuracy_by_network(dict.fromkeys(TITLES, table), looks(LABELS)),
+        "networks": lambda: accuracy_by_network(dict.fromkeys([*TITLES, "conv4", "conv6"], table), looks(LABELS)),
         "against": lambda: sparsity_against(dict.fromkeys(TITLES, trade), "edgepopup", looks(LABELS)),
         "learning": lambda: learning_curves(epochs, looks(LABELS)),
         "gaps": lambda: binarisation(table.assign(binarisation_gap=0.01, fractional=0.1), looks(LABELS)),
@@ -121,6 +124,12 @@ def test_of_sparsities_that_share_a_tick_the_roundest_is_told(table):
     told = [labels_of(axes.xaxis)[1] for axes in made.axes]
     plt.close(made)
     assert [texts for texts in told if texts] == [["0.5", "0.8", "0.9", "0.98"]]
+
+
+def test_no_two_titles_touch(figure):
+    boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_labels_are_numbers_and_names(figure):

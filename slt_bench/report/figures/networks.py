@@ -1,6 +1,7 @@
 """What a reader sees first of several networks: accuracy over sparsity on each, and sparsities at equal accuracy."""
 
 from collections.abc import Mapping
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from slt_bench.report.figures.legends import legend_outside, line, method, metho
 from slt_bench.report.style import Looks
 
 TIMES = 1.8  # as sparse: what "nearly double" means where a baseline is at 0.5
+CHARACTERS = 13  # of a title in an inch
 TICKS = [0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99]
 
 
@@ -42,7 +44,7 @@ def accuracy_by_network(tables: Mapping[str, pd.DataFrame], looks: Looks) -> Fig
         floor = depth(lows, best)
         draw_curves(panel, table, barred_above(floor, summary), looks)
         limit_accuracies(panel, floor, best, top)
-        panel.set_title(_on_lines(title))
+        panel.set_title(_on_lines(title, panel))
         panel.set_ylabel("")
         sparsity_axis(panel, sorted(learned["sparsity"].dropna().unique()), "")
     figure.supylabel("accuracy of the hard mask (%)", fontsize="medium")
@@ -62,7 +64,7 @@ def sparsity_against(trades: Mapping[str, pd.DataFrame], baseline: str, looks: L
     figure, axes = panels(len(trades), 2.2)
     for panel, (title, trade) in zip(axes, trades.items(), strict=True):
         _draw_trade(panel, trade, looks)
-        panel.set_title(_on_lines(title))
+        panel.set_title(_on_lines(title, panel))
     figure.supxlabel(f"sparsity of {short(baseline)} at the same accuracy", fontsize="medium")
     figure.supylabel("sparsity", fontsize="medium")
     shown = sorted(set(pd.concat(list(trades.values()))["label"]))
@@ -92,6 +94,10 @@ def _draw_trade(axes: Axes, trade: pd.DataFrame, looks: Looks) -> None:
         axis.set_ticks(position(shown), [f"{tick:g}" for tick in shown], fontsize="small")
 
 
-def _on_lines(title: str) -> str:
-    """What tells a network from others below its name."""
-    return title.replace(", ", "\n", 1)
+def _on_lines(title: str, panel: Axes) -> str:
+    """What tells a network from others below its name, in lines that are no longer than the panel is wide."""
+    name, _, rest = title.partition(", ")
+    columns = panel.get_gridspec().ncols  # type: ignore[union-attr]
+    room = int(CHARACTERS * panel.figure.get_figwidth() / columns)  # type: ignore[union-attr]
+    whole = rest.replace(" ", "\u00a0").replace(",\u00a0", ", ")  # lines break between parts only
+    return "\n".join([name, *wrap(whole, room, break_long_words=False, break_on_hyphens=False)]).replace("\u00a0", " ")
