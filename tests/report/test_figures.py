@@ -4,12 +4,14 @@ import math
 from itertools import combinations, pairwise
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
 from slt_bench.analysis.curves import curves
 from slt_bench.analysis.matched import at_equal_accuracy, comparable_sparsity
 from slt_bench.report.figures.accuracy import accuracy_over_sparsity
+from slt_bench.report.figures.axes import position
 from slt_bench.report.figures.comparable import highest_sparsity
 from slt_bench.report.figures.cost import accuracy_over_cost
 from slt_bench.report.figures.densities import layer_densities
@@ -130,6 +132,19 @@ def test_no_two_titles_touch(figure):
     boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
     assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
     assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_masks_of_one_asked_sparsity_stand_above_one_another(table):
+    rows = table[table["sparsity"].isin(SPARSITIES[:1])].assign(asked_sparsity=0.9, sparsity=0.9)
+    rows.loc[rows["label"] == "edgepopup", "sparsity"] = 0.8994
+    made = accuracy_over_sparsity(rows, curves(rows), looks(LABELS), "title")
+    made.canvas.draw()
+    places = position([0.8994, 0.9])
+    shares = [float(np.ptp(places) / np.ptp(axes.get_xlim())) for axes in made.axes]
+    told = [labels_of(axes.xaxis)[1] for axes in made.axes]
+    plt.close(made)
+    assert max(shares) < 0.05
+    assert [texts for texts in told if texts] == [["0.9"]]
 
 
 def test_labels_are_numbers_and_names(figure):

@@ -20,6 +20,7 @@ from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES, use_style
 
 PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")
+LEAST_SPAN = 0.1  # of an axis of sparsities, in powers of ten: masks of one asked sparsity stand above one another
 NEAREST_INCHES = 0.27  # two sparsities that are nearer on the axis share a tick
 DEEP = 2.5
 LONGEST = 36  # characters of a name that a figure shows
@@ -90,7 +91,10 @@ def position(sparsity: "pd.Series[float] | Sequence[float]") -> np.ndarray:
 def sparsity_axis(
     axes: Axes, sparsities: Sequence[float], label: str = "sparsity (log scale of remaining weights)"
 ) -> None:
-    """Ticks at the sparsities that were measured, as far as there is room for them."""
+    """Ticks at the sparsities that were measured, as far as there is room for them; an axis of one is no narrower."""
+    low, high = axes.get_xlim()
+    if (missing := LEAST_SPAN - (high - low)) > 0:
+        axes.set_xlim(low - missing / 2, high + missing / 2)
     values = sorted({round(number, 3) for number in sparsities})
     inches = axes.figure.get_figwidth() * axes.get_position().width  # type: ignore[union-attr]
     shown = spaced(values, inches)
@@ -104,7 +108,7 @@ def spaced(sparsities: Sequence[float], inches: float) -> list[float]:
     Of several that share a tick it stands at the roundest: at 0.9 that was asked for, not at 0.899 that was counted.
     """
     places = position(sparsities)
-    nearest = NEAREST_INCHES * np.ptp(places) / inches if len(places) else 0.0
+    nearest = NEAREST_INCHES * max(LEAST_SPAN, np.ptp(places)) / inches if len(places) else 0.0
     shown: list[float] = []
     for value, place in zip(sparsities, places, strict=True):
         if not shown or place - position([shown[-1]])[0] > nearest:
