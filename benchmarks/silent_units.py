@@ -2,9 +2,10 @@
 
     python benchmarks/silent_units.py paper_cpu_conv2 gates --sparsity 0.9 --seed 1
 
-A unit, or a channel of a convolution, that is zero for every image has no gradient left, and what leads to it learns
-nothing more (Lu et al. 2019, "Dying ReLU and initialization"). The search is that of the benchmark's job; between its
-steps the relaxed network looks at validation images. Of networks whose ReLUs are modules: lenet300, mlp..., conv2 to 8.
+A unit, or a channel of a convolution, that is zero for every image has no gradient left, and what leads to it does not
+learn until it answers again (Lu et al. 2019, "Dying ReLU and initialization"). The search is that of the benchmark's
+job; between its steps the relaxed network looks at validation images. Of networks whose ReLUs are modules: lenet300,
+mlp..., conv2 to 8.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from slt_bench.data import default_root
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.dataset import load as load_data
 from slt_bench.data.pipeline import normalise
+from slt_bench.execution.measure import network_of
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
 from slt_bench.search import search
@@ -88,6 +90,8 @@ def main() -> None:
     job = next((job for job in jobs if (job.label, job.sparsity, job.seed) == wanted), None)
     if job is None:
         parser.error(f"{asked.benchmark} has no job of {asked.label} at sparsity {asked.sparsity:g}, seed {asked.seed}")
+    if not job.arch.startswith(("lenet", "mlp", "conv")):
+        parser.error(f"the ReLUs of {job.arch} cannot be watched; those of lenet300, mlp... and conv2 to conv8 can")
     print(f"{job.folder}: share of units that are zero for each of {IMAGES} images, by layer of ReLUs")
     print(" step     loss accuracy")
     watch(job, asked.data_root, asked.steps, registry)
@@ -96,14 +100,7 @@ def main() -> None:
 def watch(job: Job, data_root: Path, steps: int, registry: plugins.Registry) -> None:
     """Search as the job does, and look on for so many steps."""
     data = load_data(job.dataset, data_root)
-    network = FrozenNetwork(
-        job.arch,
-        shape=data.info.shape,
-        classes=data.info.classes,
-        init=job.init,
-        seed=job.seed,
-        rescale=job.rescale,
-    )
+    network = network_of(job, data.info)
     random_state.seed_all(job.seed)
     method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
     try:

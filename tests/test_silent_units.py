@@ -48,6 +48,12 @@ def test_the_share_of_silent_units_is_told_by_step_and_layer():
     assert lines[0][3:] == pytest.approx(by_hand, abs=0.06)
 
 
+def test_a_network_whose_relus_cannot_be_seen_is_refused():
+    done = run("paper_cpu_wrn", "gates")
+    assert done.returncode == 2
+    assert "the ReLUs of wrn10_1 cannot be watched" in done.stderr
+
+
 def test_what_the_benchmark_has_not_is_refused():
     done = run("quickstart", "gates", "--sparsity", "0.77")
     assert done.returncode == 2

@@ -13,6 +13,7 @@ import torch
 
 from slt_bench import plugins, random_state, records
 from slt_bench.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
+from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, sealed
 from slt_bench.data.dataset import load as load_data
 from slt_bench.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
@@ -58,15 +59,7 @@ def measuring(
     data = data.first(SMOKE_IMAGES, SMOKE_IMAGES // 2) if job.smoke else data
     data = data.with_shuffled_labels(job.seed) if job.budget.labels == "shuffled" else data
     clock.lap("load")
-    network = FrozenNetwork(
-        job.arch,
-        shape=data.info.shape,
-        classes=data.info.classes,
-        init=job.init,
-        seed=job.seed,
-        rescale=job.rescale,
-        device=device,
-    )
+    network = network_of(job, data.info, device)
     random_state.seed_all(job.seed)
     registry = plugins.load()
     weight_hash = network.weight_hash()
@@ -142,6 +135,19 @@ def _take_ticket(
         provenance={"job": job.model_dump(mode="json"), "method_version": method.version},
     )
     return ticket, relaxed, _histogram(gates)
+
+
+def network_of(job: Job, info: DatasetInfo, device: torch.device | str = "cpu") -> FrozenNetwork:
+    """The frozen network that a job searches in, for images of that shape and as many classes."""
+    return FrozenNetwork(
+        job.arch,
+        shape=info.shape,
+        classes=info.classes,
+        init=job.init,
+        seed=job.seed,
+        rescale=job.rescale,
+        device=device,
+    )
 
 
 def _histogram(gates: torch.Tensor) -> list[int]:
