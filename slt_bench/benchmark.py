@@ -171,7 +171,7 @@ class Tuning(Model):
 
     trials: int = Field(12, ge=2, description="of each method, its untuned settings among them")
     epochs: int | None = Field(None, ge=1, description="in place of the benchmark's")
-    sparsities: Sparsities | None = Field(None, description="in place of the benchmark's")
+    sparsities: Sparsities | None = Field(None, description="in place of the benchmark's; the nearest to a label's own")
     seeds: Seeds = (1000,)
     archs: Names | None = Field(None, description="only on these of the benchmark's")
     methods: Names | None = Field(None, description="only these labels; globs choose several")

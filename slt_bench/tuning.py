@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy.stats import qmc
 
-from slt_bench.benchmark import Benchmark, Entry, resolve_settings
+from slt_bench.benchmark import Benchmark, Entry, Tuned, resolve_settings
 from slt_bench.errors import UserError, unknown
 from slt_bench.method import Choice, Range
 from slt_bench.plugins import Registry
@@ -134,7 +134,7 @@ def tuning_benchmark(benchmark: Benchmark, found: list[Trial]) -> Benchmark:
             "method": entry.method or trial.label,
             "settings": entry.settings | dict(trial.tried),
             "tuned": (),
-            "sparsities": None,
+            "sparsities": _sparsities(entry, tune.sparsities),
         }
         entries[trial.name] = entry.model_copy(update=own)
     changes: dict[str, Any] = {
@@ -148,6 +148,15 @@ def tuning_benchmark(benchmark: Benchmark, found: list[Trial]) -> Benchmark:
         "claims": (),
     }
     return benchmark.model_copy(update=changes)
+
+
+def _sparsities(entry: Entry, tried: Sequence[float] | None) -> tuple[float, ...] | None:
+    """Where a label with sparsities of its own is tried: wherever one of its jobs would have what is found."""
+    if entry.sparsities is None or tried is None:
+        return entry.sparsities
+    points = [Tuned(sparsity=sparsity, settings={}) for sparsity in tried]
+    used = {min(points, key=lambda point: point.distance(own)).sparsity for own in entry.sparsities}
+    return tuple(sparsity for sparsity in tried if sparsity in used)
 
 
 def winners(found: list[Trial], records: Iterable[Record]) -> list[Winner]:

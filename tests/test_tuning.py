@@ -95,6 +95,32 @@ def test_trials_have_their_own_budget_grid_and_seeds_and_never_the_test_split():
     assert base.tune.seeds != base.seeds
 
 
+SPARSITIES = st.lists(st.sampled_from([0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98]), min_size=1, unique=True)
+
+
+@given(own=SPARSITIES, tried=SPARSITIES)
+def test_a_label_is_tried_where_its_own_sparsities_would_use_what_is_found_and_nowhere_else(own, tried):
+    methods = {"gates": {"sparsities": own}}
+    base = benchmark(methods=methods, tune={"sparsities": tried, "trials": 2})
+    where = tuning_benchmark(base, trials_of(base)).methods["gates-1"].sparsities
+
+    def tuned(sparsities):
+        found = [{"sparsity": sparsity, "settings": {"lr": 1 + sparsity}} for sparsity in sparsities]
+        return benchmark(methods={"gates": {"sparsities": own, "tuned": found}}).methods["gates"]
+
+    have = [tuned(tried).settings_at(sparsity) for sparsity in own]
+    assert have == [tuned(where).settings_at(sparsity) for sparsity in own]
+    assert sorted({settings["lr"] for settings in have}) == sorted(1 + sparsity for sparsity in where)
+    assert len(where) == len(set(where))
+
+
+def test_a_label_is_tried_at_its_own_sparsities_where_nothing_else_is_asked_for():
+    base = benchmark(methods={"gates": {"sparsities": [0.6, 0.7]}, "edgepopup": {}}, tune={"trials": 2})
+    tried = tuning_benchmark(base, trials_of(base))
+    found = {(job.method, job.sparsity) for job in jobs(tried, registry)}
+    assert found == {("gates", 0.6), ("gates", 0.7)} | {("edgepopup", sparsity) for sparsity in base.sparsities}
+
+
 def test_what_declares_nothing_cannot_be_tuned():
     with pytest.raises(UserError, match="No method that was chosen of mine declares what could be tuned"):
         trials_of(benchmark(methods={"random_mask": {}}))
