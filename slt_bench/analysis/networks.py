@@ -29,6 +29,25 @@ def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
+def baseline_of(rows: pd.DataFrame, baseline: str, table: pd.DataFrame) -> str:
+    """The label that others are compared with on a network: the baseline itself, or what stands there in its place.
+
+    Args:
+        rows: The records of the network, as from `analysis.frame`.
+        baseline: A label of the table.
+        table: The records of all networks.
+
+    Returns:
+        Where the baseline has no record, the one label of the same method ("edgepopup_uniform" for "edgepopup"); empty
+        where there is none, or several.
+    """
+    if (rows["label"] == baseline).any():
+        return baseline
+    methods = table.loc[table["label"] == baseline, "method"]
+    others = rows.loc[rows["method"].isin(methods), "label"].unique()
+    return str(others[0]) if len(others) == 1 else ""
+
+
 def _parts(rows: pd.DataFrame) -> list[str]:
     """What tells a network and budget from others of its architecture and data set."""
     init, rescale, budget = rows[UNDER[2:]].iloc[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from slt_bench.analysis import frame
-from slt_bench.analysis.networks import NETWORK, UNDER, has_wider
+from slt_bench.analysis.networks import NETWORK, UNDER, baseline_of, has_wider
 from slt_bench.analysis.verdicts import Judged, judge
 from slt_bench.analysis.widths import narrower
 from slt_bench.benchmark import REFERENCES
@@ -134,7 +134,7 @@ def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, o
             bins=bins[bins["id"].isin(ids)],
             widths=narrower(table[(table[setting] == [dataset, init, rescale, budget]).all(axis=1)], str(arch)),
             looks=all_looks,
-            baseline=baseline if (rows["label"] == baseline).any() else "",
+            baseline=baseline_of(rows, baseline, table),
             command=_command(source),
             out=out,
             brief=has_wider(rows, table),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from slt_bench.analysis.matched import at_equal_accuracy, comparable_sparsity
-from slt_bench.analysis.networks import networks
+from slt_bench.analysis.networks import baseline_of, networks
 from slt_bench.analysis.statistics import probability_of_improvement
 from slt_bench.analysis.verdicts import Judged
 from slt_bench.benchmark import REFERENCES
@@ -101,7 +101,10 @@ def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Itera
             "mean over seeds, interpolated between measured sparsities. ≥: a seed still is at its sparsest point."
         )
         yield Plate("The sparsest tickets within a point", caption, material.source, table=shown, files=files)
-    trades = {title: at_equal_accuracy(rows, material.baseline) for title, rows in found.items()}
+    trades = {
+        title: at_equal_accuracy(rows, baseline_of(rows, material.baseline, material.table))
+        for title, rows in found.items()
+    }
     trades = {title: trade for title, trade in trades.items() if len(trade) > 1}
     if trades:
         yield write_figure(
@@ -109,7 +112,8 @@ def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Itera
             f"Sparsity at the accuracy of {material.baseline}",
             f"How sparse each method is where {material.baseline} is as accurate: means over the seeds that both "
             "have, along all accuracies that each of them passes. Above the line a method keeps fewer weights; on the "
-            f"dotted one it removes {TIMES:g} times as many.",
+            f"dotted one it removes {TIMES:g} times as many. On a network without {material.baseline} another label of "
+            "its method is in its place.",
             material.source,
         )  # fmt: skip
 

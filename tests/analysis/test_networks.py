@@ -3,7 +3,7 @@
 import pandas as pd
 from tables import table
 
-from slt_bench.analysis.networks import networks
+from slt_bench.analysis.networks import baseline_of, networks
 
 CURVES = {"gates": {0.5: [0.9, 0.8]}, "dense": {0.0: [0.95]}}
 
@@ -52,3 +52,15 @@ def test_where_nothing_was_learned_there_is_nothing_to_see():
     dense = table({"dense": {0.0: [0.95]}, "random_mask": {0.5: [0.1]}})
     lost = table({"gates": {0.5: [None]}}, arch="conv2")
     assert networks(pd.concat([dense, lost])) == {}
+
+
+def test_where_a_baseline_is_not_the_one_label_of_its_method_stands_in_its_place():
+    both = table({"gates": {0.5: [0.9]}, "edgepopup": {0.5: [0.8]}})
+    other = table({"gates_uniform": {0.5: [0.9]}, "edgepopup_uniform": {0.5: [0.8]}}, init="uniform:0.1")
+    other["method"] = other["label"].str.removesuffix("_uniform")
+    whole = pd.concat([both, other])
+    assert baseline_of(both, "edgepopup", whole) == "edgepopup"
+    assert baseline_of(other, "edgepopup", whole) == "edgepopup_uniform"
+    twice = pd.concat([other, other[other["method"] == "edgepopup"].assign(label="edgepopup_slow")])
+    assert baseline_of(twice, "edgepopup", whole) == ""
+    assert baseline_of(other[other["method"] == "gates"], "edgepopup", whole) == ""

@@ -117,6 +117,16 @@ def test_a_legend_covers_nothing_and_lies_within_the_figure(figure):
     assert len(legends) == (0 if figure.kind == "layers" else 1)
 
 
+@pytest.mark.parametrize(("sparsest", "seen"), [(0.99, True), (0.9, False)])
+def test_twice_as_sparse_is_in_the_legend_only_where_it_can_be_seen(sparsest, seen):
+    trade = pd.DataFrame({"label": "gates", "accuracy": 0.9, "baseline_sparsity": [0.5, 0.7], "sparsity": sparsest})
+    made = sparsity_against({"a network": trade}, "edgepopup", looks(LABELS))
+    dotted = [curve for curve in made.axes[0].lines if curve.get_linestyle() == ":"]
+    told = [text.get_text() for text in made.legends[0].get_texts()]
+    plt.close(made)
+    assert ("1.8 times as sparse" in told) == bool(dotted) == seen
+
+
 def test_of_sparsities_that_share_a_tick_the_roundest_is_told(table):
     counted = table[table["sparsity"].isin(SPARSITIES[:1])]
     near = [0.497, 0.5, 0.7998, 0.8, 0.8003, 0.899, 0.9, 0.979, 0.98]

@@ -26,6 +26,7 @@ from slt_bench.report.style import Looks
 
 TIMES = 1.8  # as sparse: what "nearly double" means where a baseline is at 0.5
 CHARACTERS = 13  # of a title in an inch
+POINTS, STUB = 200, 10  # of a guide; one of so few would be taken for a speck
 TICKS = [0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99]
 
 
@@ -62,28 +63,33 @@ def sparsity_against(trades: Mapping[str, pd.DataFrame], baseline: str, looks: L
         looks: As from `style.looks`.
     """
     figure, axes = panels(len(trades), 2.2)
+    doubled = False
     for panel, (title, trade) in zip(axes, trades.items(), strict=True):
-        _draw_trade(panel, trade, looks)
+        doubled |= _draw_trade(panel, trade, looks)
         panel.set_title(_on_lines(title, panel))
     figure.supxlabel(f"sparsity of {short(baseline)} at the same accuracy", fontsize="medium")
     figure.supylabel("sparsity", fontsize="medium")
     shown = sorted(set(pd.concat(list(trades.values()))["label"]))
     thin = {"color": "#000000", "linewidth": 0.8}
-    guides = [line("as sparse", **thin), line(f"{TIMES:g} times as sparse", linestyle=":", **thin)]
+    guides = [line("as sparse", **thin)]
+    guides += [line(f"{TIMES:g} times as sparse", linestyle=":", **thin)] if doubled else []
     legend_outside(figure, [*(method(label, looks) for label in shown), *guides])
     return figure
 
 
-def _draw_trade(axes: Axes, trade: pd.DataFrame, looks: Looks) -> None:
+def _draw_trade(axes: Axes, trade: pd.DataFrame, looks: Looks) -> bool:
+    """Draws the curves of a network; whether anything is sparse enough for the line of `TIMES` to be seen."""
     for label, rows in by_label(trade):
         colour, marker = looks[label]
         places = position(rows["baseline_sparsity"]), position(rows["sparsity"])
         axes.plot(*places, color=colour, marker=marker, markevery=max(1, len(rows) // 6))
     least = min(trade["baseline_sparsity"].min(), trade["sparsity"].min())
-    whole = pd.Series(np.linspace(least, trade["baseline_sparsity"].max(), 200))
+    whole = pd.Series(np.linspace(least, trade["baseline_sparsity"].max(), POINTS))
     axes.plot(position(whole), position(whole), color="#000000", linewidth=0.8, zorder=1)
     half = whole[whole * TIMES < trade["sparsity"].max()]
-    axes.plot(position(half), position(half * TIMES), color="#000000", linewidth=0.8, linestyle=":", zorder=1)
+    doubled = len(half) > STUB
+    if doubled:
+        axes.plot(position(half), position(half * TIMES), color="#000000", linewidth=0.8, linestyle=":", zorder=1)
     box, size = axes.get_position(), axes.figure.get_size_inches()  # type: ignore[union-attr]
     for axis, column, inches in (
         (axes.xaxis, "baseline_sparsity", size[0] * box.width),
@@ -92,6 +98,7 @@ def _draw_trade(axes: Axes, trade: pd.DataFrame, looks: Looks) -> None:
         low, high = trade[column].min(), trade[column].max()
         shown = spaced([tick for tick in TICKS if low - 0.02 <= tick <= high + 0.02], inches)
         axis.set_ticks(position(shown), [f"{tick:g}" for tick in shown], fontsize="small")
+    return doubled
 
 
 def _on_lines(title: str, panel: Axes) -> str:
