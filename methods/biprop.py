@@ -2,8 +2,6 @@
 
 This is MPT-1/32: binary weights, full-precision activations.
 
-This is MPT-1/32: binary weights, full-precision activations.
-
 Edge-popup whose kept weights are binarised with one scale a layer, the mean size of those that it keeps:
 
     w_eff = alpha * sign(w) * h(s),   alpha = mean |w| over h(s) = 1;        dL/ds = dL/dw_eff * w * sign(s)

@@ -98,4 +98,18 @@ def test_every_claim_of_the_suites_benchmarks_lies_within_what_they_run():
         for claim in benchmark.claims:
             grid = benchmark.methods[claim.method].sparsities or benchmark.sparsities
             assert claim.sparsity is None or min(grid) <= claim.sparsity <= max(grid)
-    assert len(load("paper").claims) == 10
+
+
+def test_the_papers_benchmark_asks_each_claim_of_each_of_its_networks():
+    claims = load("paper").claims
+    named = {"lenet300", "resnet50", "wrn50_2", "vit_base", "swin_t"}
+    assert {claim.arch for claim in claims if claim.ratio and claim.method == "gates"} == named
+    assert {claim.arch for claim in claims if claim.ratio and claim.method == "gates_uniform"} == named
+    assert {claim.arch for claim in claims if claim.loss is not None} == named
+    published = [claim for claim in claims if claim.accuracy and claim.who == "Tsayag and Lindenbaum"]
+    hard, relaxed = (
+        {(claim.arch, claim.method, claim.sparsity, claim.accuracy) for claim in published if claim.readout == readout}
+        for readout in ("hard", "relaxed")
+    )
+    assert hard == relaxed
+    assert {arch for arch, *_ in hard} == named
