@@ -197,7 +197,7 @@ class Benchmark(Model):
     @model_validator(mode="after")
     def _names_what_it_has(self) -> Self:
         for claim in self.claims:
-            for label in filter(None, (claim.method, claim.baseline)):
+            for label in [*(claim.labels(self.methods) or [claim.method]), *filter(None, [claim.baseline])]:
                 if label not in self.methods:
                     raise ValueError(str(unknown(f"method in a claim of {claim.who}", label, self.methods)))
                 runs_on = self.methods[label].archs or self.archs

@@ -1,5 +1,7 @@
 """Claims that others have published, as a benchmark's TOML lists them under `[[claims]]`."""
 
+from collections.abc import Iterable
+from fnmatch import filter as matching
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,7 +16,8 @@ class Claim(BaseModel):
         who: Whose claim it is.
         where: The source, as a paper's number or a page.
         text: In words, what the fields below do not tell.
-        method: The label in the benchmark that it is about.
+        method: The label in the benchmark that it is about; or a glob, as in "published_*", whose labels are one curve:
+            those of a method that decides the sparsity itself, each with another penalty.
         arch, dataset: On what; no data set means that the source does not say, and any that was run counts.
         sparsity: The share of weights removed, in [0, 1). Of a ratio it is the baseline's, and `reference` "baseline":
             the ratio is taken where the method is as accurate as the baseline there but for `within` points.
@@ -67,6 +70,10 @@ class Claim(BaseModel):
         if self.reference == "baseline" and self.ratio is None:
             raise ValueError("only a claim of a ratio may have the baseline as its reference")
         return self
+
+    def labels(self, known: Iterable[str]) -> list[str]:
+        """Which of the known labels it is about, apart from its baseline."""
+        return [label for label in matching(known, self.method) if label != self.baseline]
 
     @property
     def allowance(self) -> float:

@@ -74,6 +74,13 @@ def test_a_claim_that_no_job_can_measure_is_refused(written, text, told):
     assert told in str(error.value)
 
 
+def test_a_claim_may_be_about_several_labels(written):
+    (one,) = written((CLAIM + "sparsity = 0.9\naccuracy = 0.95\n").replace('"gates"', '"g*"')).claims
+    assert one.labels(["gates", "edgepopup", "gates_uniform"]) == ["gates", "gates_uniform"]
+    with pytest.raises(UserError, match=r"Unknown method in a claim of A 'published_\*'"):
+        written((CLAIM + "sparsity = 0.9\naccuracy = 0.95\n").replace('"gates"', '"published_*"'))
+
+
 def test_a_method_runs_only_on_its_own_architectures(written):
     found = {(job.label, job.arch) for job in jobs(written(""), plugins.load())}
     assert found == {("gates", "lenet300"), ("gates", "conv2"), ("edgepopup", "lenet300")}

@@ -55,7 +55,7 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
 
 def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
     try:
-        rows, note = _network(claim, table)
+        rows, note = _network(claim, _as_one(claim, table))
         found = measure(claim, rows)
         verdict, remark = _verdict(claim, found)
     except NotMeasuredError as reason:
@@ -63,6 +63,12 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
     measured = None if found.more and found.less else found.interval
     reasons = [remark, _interpolated(claim, found, verdict), note]
     return Judged(claim, verdict, measured, "; ".join(filter(None, reasons)))
+
+
+def _as_one(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
+    """The records, those of all labels that the claim is about under one name: its own."""
+    about = claim.labels(table["label"].unique())
+    return table.assign(label=table["label"].where(~table["label"].isin(about), claim.method))
 
 
 def _verdict(claim: Claim, found: Measured) -> tuple[Verdict, str]:

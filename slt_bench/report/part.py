@@ -17,6 +17,7 @@ class Part:
 
     Attributes:
         labels, archs, datasets, inits: Those that it shows; None: all.
+        left_out: Labels that it does not show.
         networks: Where some label that it shows has a job; dense training and random masks are shown there, too.
     """
 
@@ -24,6 +25,7 @@ class Part:
     archs: frozenset[str] | None = None
     datasets: frozenset[str] | None = None
     inits: frozenset[str] | None = None
+    left_out: frozenset[str] = frozenset()
     networks: frozenset[Network] = frozenset()
 
     @classmethod
@@ -48,6 +50,7 @@ class Part:
             _chosen("architecture", archs, [job.arch for job in jobs]),
             _chosen("data set", datasets, [job.dataset for job in jobs]),
             _chosen("init", inits, [job.init for job in jobs]),
+            frozenset(job.label for job in jobs if labels and job.label not in labels),
             frozenset(_network(job) for job in jobs if labels and job.label in labels),
         )
 
@@ -67,12 +70,15 @@ class Part:
 
     def tells_of(self, claim: Claim) -> bool:
         """Whether a claim is about what is shown."""
-        labels = {claim.method, claim.baseline} - {""}
         return (
-            (self.labels is None or labels <= self.labels)
+            (self.labels is None or self._shows(claim, self.labels))
             and (self.archs is None or claim.arch in self.archs)
             and (self.datasets is None or not claim.dataset or claim.dataset in self.datasets)
         )
+
+    def _shows(self, claim: Claim, labels: frozenset[str]) -> bool:
+        whole = claim.labels(labels) and not claim.labels(self.left_out)
+        return bool(whole) and claim.baseline in {"", *labels}
 
 
 def _network(job: Job) -> Network:

@@ -141,6 +141,20 @@ def test_a_ratio_may_be_taken_where_the_baseline_has_a_sparsity():
     )  # fmt: skip
 
 
+def test_labels_that_a_glob_names_are_one_curve():
+    other = {"edgepopup": {0.3: [0.9, 0.9], 0.5: [0.84, 0.86], 0.8: [0.2, 0.2]}}
+    own = {"gates": {0.6: [0.9, 0.9], 0.9: [0.85, 0.85], 0.99: [0.2, 0.2]}}
+    single = {f"gates_{place}": {sparsity: own["gates"][sparsity]} for place, sparsity in enumerate(own["gates"])}
+    there = RATIO | {"reference": "baseline", "sparsity": 0.5, "within": 0.0}
+    whole, parts = verdict(table(own | other), **there), verdict(table(single | other), **there, method="gates_*")
+    assert parts[0] == whole[0] == "held"
+    assert parts[2] == whole[2]
+    everything = verdict(table(single | other), **there, method="*")
+    assert everything[2] == whole[2]  # a baseline is not compared with itself
+    between = verdict(table(single), method="gates_*", sparsity=0.75, accuracy=0.8)[2]
+    assert 0.85 < between.mean < 0.9
+
+
 def test_a_ratio_tells_where_its_verdict_hangs_on_the_line_between_two_points():
     own = {"gates": {0.5: [0.98, 0.98, 0.98], 0.9: [0.97, 0.97, 0.97], 0.91: [0.2, 0.2, 0.2]}}
     coarse = {"edgepopup": {0.45: [0.97, 0.97, 0.97], 0.8: [0.4, 0.4, 0.4]}}

@@ -67,6 +67,13 @@ def test_claims_of_what_is_not_shown_are_left_out(jobs):
     assert [claim for claim in (accuracy, ratio, elsewhere) if part.tells_of(claim)] == [accuracy]
 
 
+def test_a_claim_about_several_labels_is_left_out_unless_all_are_shown(make_job):
+    jobs = [make_job(method="gates").model_copy(update={"label": label}) for label in ("gates_1", "gates_2", "other")]
+    about = Claim(who="w", where="x", method="gates_*", arch="lenet300", sparsity=0.9, accuracy=0.9)
+    told = {text: Part.choose(jobs, methods=text).tells_of(about) for text in ("gates_1", "gates_*", "other", "")}
+    assert told == {"gates_1": False, "gates_*": True, "other": False, "": True}
+
+
 def test_the_report_shows_no_other_label(jobs, standard, tmp_path):
     page = build(Source("tiny", Part.choose(jobs, methods="gates").of(standard)), tmp_path).page.read_text()
     assert "edgepopup" not in page
