@@ -201,11 +201,16 @@ def check_device(text: str) -> None:
     """
     if text == "auto":
         return
+    here = "auto, cpu, cuda or cuda:N" if torch.cuda.is_available() else "auto or cpu; there is no CUDA device"
     try:
         device = torch.device(text)
+    except RuntimeError as error:
+        raise UserError(f"The device '{text}' cannot be used here: it is no device's name. Take {here}.") from error
+    try:
         torch.empty(1, device=device).cpu()  # fails on devices that are absent, or hold no numbers as "meta" does
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"The device '{text}' cannot be used here: {str(error).splitlines()[0]}.") from error
+        reason = str(error).splitlines()[0].partition(". ")[0].rstrip(".!")
+        raise UserError(f"The device '{text}' cannot be used here: {reason}. Take {here}.") from error
 
 
 def _device(wish: Wish) -> str:

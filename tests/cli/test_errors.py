@@ -186,7 +186,9 @@ def test_results_where_nothing_can_be_written_are_refused(refused):
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "tpu:x", "", "meta"])
 def test_an_unknown_device_is_refused(refused, device):
-    assert f"The device '{device}' cannot be used here" in refused(*DIGITS, "--device", device)
+    told = refused(*DIGITS, "--device", device)
+    assert f"The device '{device}' cannot be used here: " in told
+    assert "Take auto" in told
 
 
 def test_nonsense_to_rerun_is_refused(refused):
