@@ -33,9 +33,12 @@ def test_globs_choose_everywhere():
 
 
 def test_options_replace_what_a_benchmark_says():
-    selected = chosen(benchmark="lenet_mnist", methods="gates", sparsities="0.42", seeds="7-8", epochs=3)
+    selected = chosen(
+        benchmark="lenet_mnist", methods="gates", sparsities="0.42", seeds="7-8", epochs=3, precision="bf16"
+    )
     assert [(job.label, job.sparsity, job.seed) for job in selected.jobs] == [("gates", 0.42, 7), ("gates", 0.42, 8)]
     assert selected.jobs[0].budget.epochs == 3
+    assert selected.jobs[0].budget.precision == "bf16"
     assert selected.folder.parts == ("results", "lenet_mnist")
 
 
@@ -57,7 +60,9 @@ def test_smoke_is_one_cell_of_everything_unless_more_is_named():
     assert len(chosen(methods="gates", archs="conv2", seeds="0-1", smoke=True, references=False).jobs) == 2 * 4
 
 
-@pytest.mark.parametrize("option", [{"epochs": 5}, {"rescale": "none"}, {"inits": "uniform:0.05"}, {"batch_size": 7}])
+@pytest.mark.parametrize(
+    "option", [{"epochs": 5}, {"rescale": "none"}, {"inits": "uniform:0.05"}, {"batch_size": 7}, {"precision": "bf16"}]
+)
 def test_what_decides_a_result_decides_the_id(option):
     plain = {job.id for job in chosen(methods="gates", archs="conv2").jobs}
     assert plain.isdisjoint({job.id for job in chosen(methods="gates", archs="conv2", **option).jobs})

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -37,6 +37,9 @@ class Selection:
     rescale: Annotated[str | None, typer.Option(help="none or density.")] = None
     epochs: Annotated[int | None, typer.Option(help="The budget [default: the data set's usual one].", min=1)] = None
     batch_size: Annotated[int | None, typer.Option(min=1)] = None
+    precision: Annotated[
+        Literal["float32", "bf16"] | None, typer.Option(help="bf16: what autocast takes there [default: float32].")
+    ] = None
     labels: Annotated[
         str | None, typer.Option(help="true, or shuffled: training labels that say nothing, as a check of methods.")
     ] = None
@@ -236,7 +239,7 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     given = {name: getattr(selection, name) for name in readers}
     if selection.labels and selection.labels not in LABELS:
         raise unknown("labels", selection.labels, LABELS)
-    budget = {"epochs": selection.epochs, "batch_size": selection.batch_size, "labels": selection.labels}
+    budget = {name: getattr(selection, name) for name in ("epochs", "batch_size", "precision", "labels")}
     new_budget = base.budget.model_copy(update={name: value for name, value in budget.items() if value})
     return {name: readers[name](text) for name, text in given.items() if text is not None} | {"budget": new_budget}
 
