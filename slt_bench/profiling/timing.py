@@ -16,6 +16,7 @@ import torch
 
 from slt_bench.profiling.subject import PARTS
 
+WARM = 3  # steps before: a compiled one is made in the first, and may be made again in the second
 RUN = 4  # steps of a subject in a round
 GOLDEN = 0.618034  # of a search, from one round's place in it to the next's: all over it in few rounds
 
@@ -52,7 +53,7 @@ class Steps(Protocol):
 
 
 def time_steps(subjects: Sequence[Steps], seconds: float, least_rounds: int = 2) -> list[Times]:
-    """Time rounds of `RUN` steps of each subject, after one that warms it up.
+    """Time rounds of `RUN` steps of each subject, after `WARM` ones that are not timed.
 
     Args:
         subjects: On one device.
@@ -60,7 +61,7 @@ def time_steps(subjects: Sequence[Steps], seconds: float, least_rounds: int = 2)
         least_rounds: And at least so many rounds.
     """
     for subject in subjects:
-        _run(subject, 0.0, 1)
+        _run(subject, 0.0, WARM)
     rounds: list[list[np.ndarray]] = []
     start = perf_counter()
     while len(rounds) < least_rounds or perf_counter() - start < seconds:

@@ -15,7 +15,7 @@ from slt_bench.profiling.memory import peak_memory
 from slt_bench.profiling.profile import profile
 from slt_bench.profiling.roofline import Peak, Work, count, measure_peak
 from slt_bench.profiling.subject import PARTS, Subject, Wish
-from slt_bench.profiling.timing import Times, time_steps
+from slt_bench.profiling.timing import WARM, Times, time_steps
 
 N, SECOND_AND_THIRD = (
     266_200,
@@ -74,6 +74,23 @@ def test_what_a_method_does_every_fourth_step_is_counted():
 
     (times,) = time_steps([Subject()], seconds=0)
     assert (times.wall >= 0.005).all()
+
+
+def test_the_first_steps_are_not_timed():
+    class Subject:
+        device = torch.device("cpu")
+        count = 0
+
+        def step(self, _, lap):
+            self.count += 1
+            time.sleep(0.1 * (self.count <= 2))  # made, and made again
+            for part in PARTS:
+                lap(part)
+
+    subject = Subject()
+    (times,) = time_steps([subject], seconds=0)
+    assert (times.wall < 0.02).all()
+    assert subject.count == WARM + 2 * 4
 
 
 def test_a_ratio_is_of_the_same_round():
