@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -89,23 +89,41 @@ def profile(
     for name in methods:
         if not issubclass(plugins.load().find(name).settings_class, OptimizerSettings):
             raise UserError(f"{name} takes no gradient steps: there is nothing to profile.")
+    device = torch.device(wish.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # whose events and memory are measured
     tell("the machine's peak")
-    peak = measure_peak(torch.device(wish.device), wish.precision)
+    peak = measure_peak(device, wish.precision)
     for arch in archs:
         tell(f"{arch}: timing")
-        subjects = _subjects([name for name in methods if name != DENSE], arch, wish)
-        times = time_steps(subjects, seconds)
-        twins = {one.twin: taken for one, taken in zip(subjects, times, strict=True) if one.name == DENSE}
-        held: dict[tuple[str, str], float | None] = {}
-        for subject in subjects:
-            tell(f"{arch}: memory of {subject.name}")
-            optimizer = subject.twin if subject.name == DENSE else ""
-            held[subject.name, subject.twin] = peak_memory(subject.name, arch, wish, optimizer) if memory else None
-        for subject, taken in zip(subjects, times, strict=True):
-            mine, dense = held[subject.name, subject.twin], held[DENSE, subject.twin]
-            yield _row(subject, taken, twins[subject.twin], peak, mine, mine / dense if mine and dense else None)
-        del subjects, subject
+        rows = _timed([name for name in methods if name != DENSE], arch, wish, seconds, peak)
         gc.collect()
+        yield from _with_memory(rows, wish, tell) if memory else rows
+
+
+def _timed(methods: Sequence[str], arch: str, wish: Wish, seconds: float, peak: Peak) -> list[Row]:
+    """The rows of an architecture without their memory.
+
+    Everything that was timed is gone when this returns, so that it is not measured as memory of what comes next.
+    """
+    subjects = _subjects(methods, arch, wish)
+    times = time_steps(subjects, seconds)
+    twins = {one.twin: taken for one, taken in zip(subjects, times, strict=True) if one.name == DENSE}
+    rows = [_row(subject, taken, twins[subject.twin], peak) for subject, taken in zip(subjects, times, strict=True)]
+    if wish.compiled:
+        torch.compiler.reset()  # what is compiled holds its network
+    return rows
+
+
+def _with_memory(rows: Sequence[Row], wish: Wish, tell: Callable[[str], None]) -> Iterator[Row]:
+    """The rows with their peak memory, dense training's first, which the others are compared with."""
+    dense: dict[str, float] = {}
+    for row in rows:
+        tell(f"{row.arch}: memory of {row.method}")
+        held = peak_memory(row.method, row.arch, wish, row.optimizer if row.method == DENSE else "")
+        if row.method == DENSE:
+            dense[row.optimizer] = held
+        yield replace(row, memory_mb=held, memory_ratio=held / dense[row.optimizer])
 
 
 def _subjects(methods: Sequence[str], arch: str, wish: Wish) -> list[Subject]:
@@ -115,9 +133,7 @@ def _subjects(methods: Sequence[str], arch: str, wish: Wish) -> list[Subject]:
     return [*(Subject.build(DENSE, arch, wish, kind) for kind in kinds), *found]
 
 
-def _row(
-    subject: Subject, times: Times, dense: Times, peak: Peak, memory: float | None, memory_ratio: float | None
-) -> Row:
+def _row(subject: Subject, times: Times, dense: Times, peak: Peak) -> Row:
     low, middle, high = 1e3 * np.percentile(times.wall, (25, 50, 75))
     ratio, ratio_low, ratio_high = times.ratio(dense)
     work = count(subject)
@@ -139,8 +155,8 @@ def _row(
         ratio_low=ratio_low,
         ratio_high=ratio_high,
         images_per_second=1e3 * subject.wish.batch_size / float(middle),
-        memory_mb=memory,
-        memory_ratio=memory_ratio,
+        memory_mb=None,
+        memory_ratio=None,
         parts={part: 1e3 * float(np.median(times.parts[:, place])) for place, part in enumerate(PARTS)},
         gigaflop=work.operations / 1e9,
         gigabyte=work.bytes / 1e9,

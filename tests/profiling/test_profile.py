@@ -1,15 +1,18 @@
 """Profiles: what is counted is right to the last operation, what is timed adds up."""
 
+import gc
 import re
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import slt_bench.profiling.profile as profiles
 from slt_bench.errors import UserError
 from slt_bench.profiling.memory import peak_memory
 from slt_bench.profiling.profile import profile
@@ -119,6 +122,32 @@ def test_rows_hold_dense_training_with_every_optimiser():
     assert all(row.images_per_second == pytest.approx(16_000 / row.ms) for row in rows)
     assert all(row.roofline_ms < row.ms for row in rows)
     assert all(row.memory_mb is None for row in rows)
+
+
+def test_nothing_that_was_timed_is_alive_when_memory_is_measured(monkeypatch):
+    built, alive = [], []
+    make = Subject.build
+
+    def build(*given):
+        subject = make(*given)
+        built.extend(map(weakref.ref, (subject, subject.method, subject.network, subject.optimizer, subject.split)))
+        built.extend(map(weakref.ref, subject.method.parameters()))
+        return subject
+
+    def peak_memory(*given):
+        alive.append([one() for one in built if one() is not None])
+        return 2.0 if given[0] == "gates" else 1.0
+
+    monkeypatch.setattr(profiles.Subject, "build", build)
+    monkeypatch.setattr(profiles, "peak_memory", peak_memory)
+    gc.disable()  # nothing may hang on when Python happens to look
+    try:
+        rows = list(profile(["gates"], ["lenet300", "mlp30_10"], Wish(8), seconds=0.0))
+    finally:
+        gc.enable()
+    assert len(built) > 4 * 5
+    assert alive == [[], [], [], []]
+    assert [row.memory_ratio for row in rows] == [1.0, 2.0, 1.0, 2.0]
 
 
 def test_what_learns_nothing_is_refused_before_anything_is_measured():
