@@ -25,7 +25,7 @@ def profile(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Put the networks, dense ones too, through torch.compile.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads [default: all].", min=1)] = None,
     seconds: Annotated[float, typer.Option(help="How long steps are timed, an architecture.", min=0)] = 10.0,
     memory: Annotated[bool, typer.Option(help="Measure peak memory too; on a CPU in a process a row.")] = True,
@@ -50,12 +50,14 @@ def profile(
     from slt_bench.benchmark import Budget
     from slt_bench.benchmark import load as load_benchmark
     from slt_bench.execution.machine import keep_freed_memory
+    from slt_bench.execution.plan import check_device
     from slt_bench.execution.worker import pick_device
     from slt_bench.plugins import load
     from slt_bench.profiling.profile import profile as rows_of
     from slt_bench.profiling.subject import Wish
     from slt_bench.selection import choose
 
+    check_device(device)
     use_plugins(plugins)
     registry = load()
     written = load_benchmark(benchmark) if benchmark else None

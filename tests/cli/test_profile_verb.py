@@ -12,6 +12,7 @@ def test_as_typed(end, cwd):
     assert "lenet300" in out
     assert "gates" in out
     assert "cpu, 1 threads, batches of 16, float32" in out
+    assert "memory" not in err
     rows = json.loads((cwd / "rows.json").read_text(encoding="utf-8"))
     assert {row["method"] for row in rows} == {"dense", "gates", "edgepopup"}
     assert all({"ms", "ratio", "memory_ratio", "parts", "roofline_ms"} <= row.keys() for row in rows)
@@ -37,6 +38,8 @@ def test_a_benchmark_says_what_to_profile(end, cwd):
         (["--methods", "snip"], "snip takes no gradient steps"),
         (["--methods", "gaets"], "Did you mean gates"),
         (["--archs", "lenet30"], "Did you mean lenet300"),
+        (["--device", "banana"], "The device 'banana' cannot be used here: it is no device's name. Take auto"),
+        (["--device", "cuda:99"], "The device 'cuda:99' cannot be used here: "),
     ],
 )
 def test_what_is_mistyped_is_told(refused, options, told):
