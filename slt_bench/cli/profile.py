@@ -8,9 +8,12 @@ import typer
 from slt_bench.cli.options import Plugins, use_plugins
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from slt_bench.profiling.profile import Row
 
 
+WIDTH = 120  # of the tables at least: what is piped into a file has no width of its own
 USUAL = ("gates,edgepopup", "lenet300")
 
 
@@ -88,35 +91,73 @@ def _keep(rows: "list[Row]", file: Path | None) -> None:
 
 
 def _show(rows: "list[Row]") -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
-    from slt_bench.profiling.subject import PARTS
     from slt_bench.profiling.timing import RUN
 
-    numbers = ("ms a step", "of dense", "CPU ms", "images/s", "MiB", "of dense", *(f"{part} ms" for part in PARTS))
-    table = Table("arch", "method", "optimiser", *numbers, "roofline ms", box=box.SIMPLE_HEAD)
-    for column in table.columns[3:]:
-        column.justify = "right"
-    for row in rows:
-        table.add_row(
-            row.arch,
-            row.method,
-            row.optimizer,
-            f"{row.ms:.3g} ({row.ms_low:.3g} to {row.ms_high:.3g})",
-            f"{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})",
-            f"{row.cpu_ms:.3g}",
-            f"{row.images_per_second:,.0f}",
-            "" if row.memory_mb is None else f"{row.memory_mb:,.0f}",
-            "" if row.memory_ratio is None else f"{row.memory_ratio:.2f}",
-            *(f"{row.parts[part]:.3g}" for part in PARTS),
-            f"{row.roofline_ms:.3g}",
-        )
-    Console(width=max(Console().width, 200)).print(table)
+    console = Console()
+    console = Console(width=max(console.width, WIDTH))
+    console.print(_times(rows))
+    console.print(_work(rows))
     first = rows[0]
     typer.echo(
         f"Medians (quartiles) of {min(row.rounds for row in rows)} rounds or more, {RUN} steps of each in a round; "
         f"{first.device}, {first.threads} threads, batches of {first.batch_size}, {first.precision}"
         f"{', compiled' if first.compiled else ''}."
     )
+    bytes_too = "" if first.compiled else " and its bytes"
+    typer.echo(
+        "In ms: CPU, of all threads; the parts of a step, from data to update; "
+        f"roofline, the least time\nfor its operations{bytes_too} at the fastest that was seen here:"
+    )
+    for arch, row in {row.arch: row for row in rows}.items():
+        typer.echo(f"{arch}: {row.peak_gigaflops:,.0f} GFLOP/s, {row.peak_gigabytes:,.0f} GB/s.")
+
+
+def _times(rows: "list[Row]") -> "Table":
+    """Beside dense training: time and memory."""
+    table = _table("ms a step", "of dense", "images/s", "MiB", "of dense")
+    for row in rows:
+        table.add_row(
+            *_names(row),
+            f"{_short(row.ms)} ({_short(row.ms_low)} to {_short(row.ms_high)})",
+            f"{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})",
+            f"{row.images_per_second:,.0f}",
+            "" if row.memory_mb is None else f"{row.memory_mb:,.0f}",
+            "" if row.memory_ratio is None else f"{row.memory_ratio:.2f}",
+        )
+    return table
+
+
+def _work(rows: "list[Row]") -> "Table":
+    """Where the time goes, in ms, what is done in it, and the least that it could take."""
+    from slt_bench.profiling.subject import PARTS
+
+    table = _table("CPU", *PARTS, "GFLOP", "MB", "roofline")
+    for row in rows:
+        table.add_row(
+            *_names(row),
+            _short(row.cpu_ms),
+            *(_short(row.parts[part]) for part in PARTS),
+            _short(row.gigaflop),
+            _short(1e3 * row.gigabyte),
+            _short(row.roofline_ms),
+        )
+    return table
+
+
+def _table(*numbers: str) -> "Table":
+    from rich import box
+    from rich.table import Column, Table
+
+    names = (Column(name, no_wrap=True) for name in ("arch", "method", "optimiser"))
+    return Table(*names, *(Column(name, justify="right") for name in numbers), box=box.SIMPLE_HEAD)
+
+
+def _names(row: "Row") -> tuple[str, str, str]:
+    return row.arch, row.method, row.optimizer
+
+
+def _short(number: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

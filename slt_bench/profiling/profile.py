@@ -3,15 +3,18 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from slt_bench import plugins
 from slt_bench.errors import UserError
+from slt_bench.execution.machine import provenance
 from slt_bench.method import OptimizerSettings
 from slt_bench.profiling.memory import peak_memory
-from slt_bench.profiling.roofline import Peak, count, measure_peak
+from slt_bench.profiling.peak import measure_peak
+from slt_bench.profiling.roofline import Peak, Work, best_of, count
 from slt_bench.profiling.subject import PARTS, Subject, Wish
 from slt_bench.profiling.timing import Times, time_steps
 
@@ -31,8 +34,12 @@ class Row:
         images_per_second: At the median.
         memory_mb: Peak, as records have it; `memory_ratio` is that to dense. None where it was not measured.
         parts: Milliseconds in data, gates, forward, backward and update, medians.
-        gigaflop, gigabyte: Counted, a step.
-        roofline_ms: The time that the machine's measured peak would allow.
+        gigaflop, gigabyte: Counted, a step; of a compiled one as without, which moves more bytes.
+        roofline_ms: The least time that the machine's peak would allow; of a compiled step for its operations alone.
+        peak_gigaflops, peak_gigabytes: That peak, a second: the best that was seen until the architecture's timing had
+            ended, in products, convolutions and passes over vectors, or in a step.
+        seconds: Of timing, as asked for.
+        provenance: Versions, commit, hardware, threads and when, as records have it.
     """
 
     method: str
@@ -58,6 +65,10 @@ class Row:
     gigaflop: float
     gigabyte: float
     roofline_ms: float
+    peak_gigaflops: float
+    peak_gigabytes: float
+    seconds: float
+    provenance: dict[str, Any]
 
     def plain(self) -> dict[str, object]:
         """The row as JSON takes it."""
@@ -93,26 +104,33 @@ def profile(
     if device.type == "cuda":
         torch.cuda.set_device(device)  # whose events and memory are measured
     tell("the machine's peak")
-    peak = measure_peak(device, wish.precision)
+    peak = _peak(wish, seconds)
     for arch in archs:
         tell(f"{arch}: timing")
-        rows = _timed([name for name in methods if name != DENSE], arch, wish, seconds, peak)
+        rows, peak = _timed([name for name in methods if name != DENSE], arch, wish, seconds, peak)
         gc.collect()
         yield from _with_memory(rows, wish, tell) if memory else rows
 
 
-def _timed(methods: Sequence[str], arch: str, wish: Wish, seconds: float, peak: Peak) -> list[Row]:
-    """The rows of an architecture without their memory.
+def _timed(methods: Sequence[str], arch: str, wish: Wish, seconds: float, peak: Peak) -> tuple[list[Row], Peak]:
+    """The rows of an architecture without their memory, and the machine's peak as far as it is known then.
 
     Everything that was timed is gone when this returns, so that it is not measured as memory of what comes next.
     """
     subjects = _subjects(methods, arch, wish)
     times = time_steps(subjects, seconds)
+    work = [count(subject) for subject in subjects]
+    reached = [_reached(_bounding(needed, wish), taken) for needed, taken in zip(work, times, strict=True)]
+    peak = best_of([peak, _peak(wish, seconds), *reached])  # again: machines throttle, and recover
     twins = {one.twin: taken for one, taken in zip(subjects, times, strict=True) if one.name == DENSE}
-    rows = [_row(subject, taken, twins[subject.twin], peak) for subject, taken in zip(subjects, times, strict=True)]
+    place = provenance(subjects[0].device)
+    rows = [
+        _row(subject, taken, twins[subject.twin], needed, peak, seconds, place)
+        for subject, taken, needed in zip(subjects, times, work, strict=True)
+    ]
     if wish.compiled:
         torch.compiler.reset()  # what is compiled holds its network
-    return rows
+    return rows, peak
 
 
 def _with_memory(rows: Sequence[Row], wish: Wish, tell: Callable[[str], None]) -> Iterator[Row]:
@@ -126,6 +144,22 @@ def _with_memory(rows: Sequence[Row], wish: Wish, tell: Callable[[str], None]) -
         yield replace(row, memory_mb=held, memory_ratio=held / dense[row.optimizer])
 
 
+def _peak(wish: Wish, seconds: float) -> Peak:
+    """Measured for no longer than steps are timed."""
+    return measure_peak(torch.device(wish.device), wish.precision, min(1.0, seconds))
+
+
+def _bounding(work: Work, wish: Wish) -> Work:
+    """The work that no step can do without: compiled ones fuse passes whose bytes are counted one by one."""
+    return replace(work, bytes=0) if wish.compiled else work
+
+
+def _reached(work: Work, times: Times) -> Peak:
+    """What the machine did in the fastest steps."""
+    fastest = float(times.wall.min())
+    return Peak(work.operations / fastest, work.bytes / fastest)
+
+
 def _subjects(methods: Sequence[str], arch: str, wish: Wish) -> list[Subject]:
     """The methods, after dense training with each optimiser that one of them has."""
     found = [Subject.build(name, arch, wish) for name in methods]
@@ -133,10 +167,11 @@ def _subjects(methods: Sequence[str], arch: str, wish: Wish) -> list[Subject]:
     return [*(Subject.build(DENSE, arch, wish, kind) for kind in kinds), *found]
 
 
-def _row(subject: Subject, times: Times, dense: Times, peak: Peak) -> Row:
+def _row(
+    subject: Subject, times: Times, dense: Times, work: Work, peak: Peak, seconds: float, place: dict[str, Any]
+) -> Row:
     low, middle, high = 1e3 * np.percentile(times.wall, (25, 50, 75))
     ratio, ratio_low, ratio_high = times.ratio(dense)
-    work = count(subject)
     return Row(
         method=subject.name,
         arch=subject.arch,
@@ -157,8 +192,12 @@ def _row(subject: Subject, times: Times, dense: Times, peak: Peak) -> Row:
         images_per_second=1e3 * subject.wish.batch_size / float(middle),
         memory_mb=None,
         memory_ratio=None,
-        parts={part: 1e3 * float(np.median(times.parts[:, place])) for place, part in enumerate(PARTS)},
+        parts={part: 1e3 * float(np.median(times.parts[:, number])) for number, part in enumerate(PARTS)},
         gigaflop=work.operations / 1e9,
         gigabyte=work.bytes / 1e9,
-        roofline_ms=1e3 * peak.seconds(work),
+        roofline_ms=1e3 * peak.seconds(_bounding(work, subject.wish)),
+        peak_gigaflops=peak.operations / 1e9,
+        peak_gigabytes=peak.bytes / 1e9,
+        seconds=seconds,
+        provenance=place,
     )

@@ -90,11 +90,26 @@ class Subject:
         """Where its steps are taken."""
         return self.network.device
 
-    def step(self, fraction: float, lap: Callable[[str], None] = lambda _: None) -> None:
-        """One step, data included, as the search takes it; `lap` is told the parts of `PARTS`."""
+    def step(self, fraction: float, lap: Callable[[str], None] = lambda _: None) -> Tensor:
+        """One step, data included, as the search takes it.
+
+        Args:
+            fraction: Of the search that is behind it.
+            lap: Told the parts of `PARTS` as they end.
+
+        Returns:
+            The loss before it, a scalar.
+        """
+        return self._step(self.forward, fraction, lap)
+
+    def plain_step(self, fraction: float) -> Tensor:
+        """The same without `torch.compile`."""
+        return self._step(self.network.forward, fraction, lambda _: None)
+
+    def _step(self, forward: Callable[[Tensor, Tensor], Tensor], fraction: float, lap: Callable[[str], None]) -> Tensor:
         rows = torch.randint(len(self.split), (self.wish.batch_size,), device=self.device)
         images, labels = training_batch(*self.split.take(rows), self.info, self.generator, augmented=True)
         lap("data")
         self.method.on_progress(fraction)
         step = Step(self.method, self.network, self.optimizer, images, labels, self.wish.precision)
-        take_step(step, self.forward, lap)
+        return take_step(step, forward, lap).loss

@@ -48,7 +48,7 @@ class Steps(Protocol):
     def device(self) -> torch.device:
         """Where."""
 
-    def step(self, fraction: float, lap: Callable[[str], None]) -> None:
+    def step(self, fraction: float, lap: Callable[[str], None]) -> object:
         """One step; `lap` is told the parts of `PARTS` as they end."""
 
 
