@@ -9,7 +9,7 @@ from slt_bench.data.dataset import Split
 from slt_bench.data.dataset import load as load_data
 from slt_bench.errors import UserError
 from slt_bench.evaluate import accuracy
-from slt_bench.execution.worker import pick_device
+from slt_bench.execution.device import check_device, pick_device
 from slt_bench.records import RECORD, Record, read_one
 from slt_bench.ticket import Ticket, read_ticket
 
@@ -58,8 +58,9 @@ def score_ticket(ticket: Ticket, dataset: str, split: SplitName, root: Path, dev
         device: As typed: auto, cpu, cuda, ...
 
     Raises:
-        UserError: The data is missing, or of another shape.
+        UserError: The device cannot be used; or the data is missing, or of another shape.
     """
+    check_device(device)
     target = torch.device(pick_device(device))
     data = load_data(dataset, root, str(target))
     if (data.info.shape, data.info.classes) != (ticket.shape, ticket.classes):

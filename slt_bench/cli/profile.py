@@ -52,9 +52,8 @@ def profile(
     from slt_bench import archs as known
     from slt_bench.benchmark import Budget
     from slt_bench.benchmark import load as load_benchmark
+    from slt_bench.execution.device import check_device, pick_device
     from slt_bench.execution.machine import keep_freed_memory
-    from slt_bench.execution.plan import check_device
-    from slt_bench.execution.worker import pick_device
     from slt_bench.plugins import load
     from slt_bench.profiling.profile import profile as rows_of
     from slt_bench.profiling.subject import Wish

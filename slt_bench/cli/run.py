@@ -135,7 +135,7 @@ def check(
     from slt_bench.data.fetch import fetch
     from slt_bench.data.folder import pixels
     from slt_bench.data.root import is_present
-    from slt_bench.execution.worker import pick_device
+    from slt_bench.execution.device import pick_device
 
     root = data_root or default_root()
     check_shapes(todo)

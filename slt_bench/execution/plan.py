@@ -11,6 +11,7 @@ from slt_bench.benchmark import Job
 from slt_bench.cost import Cost, Costs, Kind, from_records, kind
 from slt_bench.errors import UserError
 from slt_bench.execution import queue, slurm
+from slt_bench.execution.device import check_device, pick_device
 from slt_bench.execution.inline import run_inline
 from slt_bench.execution.layout import Array, Needs, arrange
 from slt_bench.execution.local import Slot, make_slots, run_local
@@ -19,7 +20,6 @@ from slt_bench.execution.probe import probe
 from slt_bench.execution.resources import needs_of, with_options
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Context, Watcher, Work
-from slt_bench.execution.worker import pick_device
 from slt_bench.plugins import plugin_folders
 from slt_bench.records import Found
 from slt_bench.runs import Executor
@@ -191,26 +191,6 @@ def scripts(plan: Plan, work: Work) -> list[str]:
     """What sbatch would be given, a text for each kind of machine that is needed."""
     first = {array.needs: array for array in reversed(plan.arrays)}
     return [slurm.script(array, work, work.folder / runs.RUNS / "RUN", plan.wish.slurm) for array in first.values()]
-
-
-def check_device(text: str) -> None:
-    """Find out whether a device can be used here.
-
-    Raises:
-        UserError: It cannot.
-    """
-    if text == "auto":
-        return
-    here = "auto, cpu, cuda or cuda:N" if torch.cuda.is_available() else "auto or cpu; there is no CUDA device"
-    try:
-        device = torch.device(text)
-    except RuntimeError as error:
-        raise UserError(f"The device '{text}' cannot be used here: it is no device's name. Take {here}.") from error
-    try:
-        torch.empty(1, device=device).cpu()  # fails on devices that are absent, or hold no numbers as "meta" does
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].partition(". ")[0].rstrip(".!")
-        raise UserError(f"The device '{text}' cannot be used here: {reason}. Take {here}.") from error
 
 
 def _device(wish: Wish) -> str:

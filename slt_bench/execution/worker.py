@@ -14,6 +14,7 @@ from slt_bench import plugins, records
 from slt_bench.attempts import read_attempts
 from slt_bench.benchmark import Job, resolve_settings
 from slt_bench.errors import StorageError
+from slt_bench.execution.device import pick_device
 from slt_bench.execution.keeper import CheckpointKeeper
 from slt_bench.execution.machine import keep_freed_memory, peak_memory_mb, provenance, reset_peak_memory
 from slt_bench.execution.measure import CANDIDATE, measuring
@@ -105,13 +106,6 @@ def _provenance(device: torch.device) -> dict[str, Any]:
 def failed_record(job: Job, reason: str) -> Record:
     """The record of a job that ended without saying anything itself."""
     return Record.model_validate(_frame(job).model_dump() | _failure(reason, ""))
-
-
-def pick_device(device: str) -> str:
-    """The device that `auto` means on this machine; any other as it is."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _frame(job: Job) -> Record:

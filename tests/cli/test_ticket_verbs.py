@@ -79,6 +79,12 @@ def test_no_ticket_is_told(refused, arguments, told):
     assert told in refused("ticket", *arguments)
 
 
+def test_a_device_that_cannot_be_used_is_told(ran, cwd):
+    code, _, err = ran("ticket", "eval", folder_of(cwd, "edgepopup"), "--device", "banana")
+    assert code == 2
+    assert "The device 'banana' cannot be used here: it is no device's name. Take auto" in err
+
+
 def test_an_unknown_data_set_is_told(ran, cwd):
     code, _, err = ran("ticket", "eval", folder_of(cwd, "edgepopup"), "--dataset", "digit")
     assert code == 2

@@ -10,10 +10,7 @@ from slt_bench.profiling.peak import measure_peak
 from slt_bench.profiling.roofline import FORMULAS, Peak, Work, _Bytes, best_of, count
 from slt_bench.profiling.subject import Subject, Wish
 
-N, SECOND_AND_THIRD = (
-    266_200,
-    31_000,
-)  # weights of LeNet-300-100, and of the layers whose inputs have gradients
+N, SECOND_AND_THIRD = 266_200, 31_000  # weights of LeNet-300-100, and of the layers whose inputs have gradients
 
 
 def operations_of(act):
