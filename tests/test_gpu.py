@@ -8,6 +8,7 @@ from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import keep_top, kth_smallest
+from slt_bench.plugins import load
 
 pytestmark = pytest.mark.gpu
 
@@ -41,3 +42,49 @@ def test_selection_agrees_with_the_cpu():
     for count in (0, 1, 137, 5_000, 9_999, 10_000):
         assert torch.equal(keep_top(values.cuda(), count).cpu(), keep_top(values, count))
     assert kth_smallest(values.cuda(), 77).item() == kth_smallest(values, 77).item()
+
+
+@pytest.fixture
+def never_waiting():
+    """A function that calls another, and raises where that waits for the device."""
+
+    def call(function):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return function()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    yield call
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", ["gates", "edgepopup"])
+def test_a_steps_selection_waits_for_nothing_and_agrees_with_the_cpu(never_waiting, name):
+    kind = load().find(name)
+    here, there = (
+        kind(FrozenNetwork("resnet20", shape=(3, 32, 32), classes=10, device=device), kind.settings_class(), 0.9)
+        for device in ("cpu", "cuda")
+    )
+    with torch.no_grad():
+        for mine, other in zip(here.parameters(), there.parameters(), strict=True):
+            mine.clamp_(-0.02, 0.51)  # so that many are equal
+            other.copy_(mine)
+
+    def select():
+        there.on_progress(0.3)
+        effective = there.effective()
+        effective.sum().backward()
+        return there.mask()
+
+    select()  # libraries load at their first call
+    mask = never_waiting(select)
+    here.on_progress(0.3)
+    assert torch.equal(mask.cpu(), here.mask())
+    if name == "gates":
+        assert there.shift.item() == here.shift.item()
+
+
+def test_what_waits_is_seen(never_waiting):
+    with pytest.raises(RuntimeError, match="synchronizing"):
+        never_waiting(lambda: torch.ones(3, device="cuda").sum().item())
