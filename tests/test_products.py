@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slt_bench import products
+from slt_bench.frozen import FrozenNetwork
 from slt_bench.products import PIECE, magnitude, scaled_product
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=6)
@@ -67,3 +68,24 @@ def test_a_search_holds_no_scaled_copy_of_the_weights():
     found = scaled_product(weights, factors, values.requires_grad_(), [100])
     held = {tensor.data_ptr() for tensor in found.grad_fn.saved_tensors}
     assert held == {weights.data_ptr(), factors.data_ptr()}
+
+
+@pytest.mark.parametrize("arch", ["mlp1000_1000", "lenet300"])  # of which only the first is long, but for short pieces
+def test_effective_weights_of_a_large_network_are_the_plain_expression(arch, monkeypatch):
+    monkeypatch.setattr(products, "PIECE", PIECE if arch == "mlp1000_1000" else 7_777)
+    network = FrozenNetwork(arch, shape=(1, 8, 8), classes=10, init="kaiming_normal")
+    generator = torch.Generator().manual_seed(0)
+    gates = torch.randn(network.n, generator=generator).add(0.3).clamp(0, 1)  # many are 0, and some 1
+    gates[network.layers[1].slice] = 0
+    gates.requires_grad_()
+    grad = torch.randn(network.n, generator=generator)
+    parts = zip(network.weights.split(network.sizes), gates.detach().split(network.sizes), strict=True)
+    roots = [weights / torch.dot(part, part).clamp(min=1).div(len(part)).sqrt() for weights, part in parts]
+
+    found = network.effective(gates)
+    assert "ScaledProduct" in found.grad_fn.name()
+    plain = network.rescaled(network.weights, gates) * gates
+    assert torch.equal(found, plain)
+    assert torch.equal(gradient(found, gates, grad), gradient(plain, gates, grad))
+    torch.testing.assert_close(found, torch.cat(roots) * gates, rtol=1e-5, atol=0)
+    torch.testing.assert_close(gradient(network.effective(gates), gates, grad), torch.cat(roots) * grad)

@@ -83,6 +83,20 @@ class TestDraw:
         method.eval()
         assert torch.equal(method.gates(), torch.linspace(-1, 2, N).clamp(0, 1))
 
+    def test_is_a_clamp_whose_gradient_ends_at_both_bounds(self):
+        """It reaches mu only where 0 < z < 1, and not at 0 and 1 themselves."""
+        ends = torch.tensor([0.0, 1.0])
+        beside = [ends.nextafter(ends - 1), ends.nextafter(ends + 1), torch.tensor([-3.0, -0.0, 0.25, 5.0])]
+        values = torch.cat([ends, *beside])
+        mu = values.repeat(N // len(values) + 1)[:N]
+        method = fill(make(penalty=1.0), mu)
+        method.sigma = 0.0
+        weights = torch.linspace(1, 3, N)
+        drawn = method.gates()
+        assert torch.equal(drawn, mu.clamp(0, 1))
+        (drawn * weights).sum().backward()
+        assert torch.equal(method.mu.grad, weights * ((mu > 0) & (mu < 1)))
+
     def test_mu_starts_about_its_mean(self):
         mu = make(0.5, mu_init=0.4, mu_noise=0.02).mu.detach().double().numpy()
         assert stats.kstest(mu, "norm", args=(0.4, 0.02)).pvalue > 1e-4
