@@ -5,16 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from learning import learned_accuracy
 from scipy import stats
 
 from slt_bench import noise as module
-from slt_bench.benchmark import Budget
 from slt_bench.data.dataset import load as load_data
-from slt_bench.evaluate import accuracy, measure_statistics
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.noise import PIECE, TABLE, add_noise, fresh_noise, noise
-from slt_bench.plugins import load
-from slt_bench.search import search
 
 DISTRIBUTIONS = {"normal": stats.norm, "uniform": stats.uniform, "logistic": stats.logistic}
 
@@ -89,16 +85,10 @@ def test_adding_is_adding_with_the_identity_as_its_gradient(count):
 def test_what_is_learned_does_not_change(name, tmp_path, monkeypatch):
     """The mean accuracy over eight seeds, with the table and with fresh numbers, within its own uncertainty."""
     data = load_data("digits", tmp_path)
-    kind = load().find(name)
     settings = {"lr": 0.05} if name == "hard_concrete" else {}
 
     def score(seed):
-        network = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10, seed=seed)
-        method = kind(network, kind.settings_class(**settings), 0.9)
-        search(method, network, data, Budget(epochs=20, batch_size=64), seed, lambda _: None)
-        effective = network.effective(method.mask().float())
-        measure_statistics(network, effective, data.train, data.info)
-        return accuracy(lambda images: network(images, effective), data.validation, data.info)
+        return learned_accuracy(name, data, seed, **settings)
 
     tabled = np.array([score(seed) for seed in range(8)])
     monkeypatch.setattr(module, "_pieces", lambda *drawn: [fresh_noise(*drawn)])
