@@ -103,8 +103,10 @@ def test_every_claim_of_the_suites_benchmarks_lies_within_what_they_run():
     for name in benchmark_files():
         benchmark = load(name)
         for claim in benchmark.claims:
-            grid = benchmark.methods[claim.method].sparsities or benchmark.sparsities
-            assert claim.sparsity is None or min(grid) <= claim.sparsity <= max(grid)
+            about = [claim.baseline] if claim.ratio else claim.labels(benchmark.methods)
+            for label in about:
+                grid = benchmark.methods[label].sparsities or benchmark.sparsities
+                assert claim.sparsity is None or min(grid) <= claim.sparsity <= max(grid)
 
 
 def test_the_papers_benchmark_asks_each_claim_of_each_of_its_networks():
