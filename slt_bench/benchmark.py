@@ -136,6 +136,11 @@ class Tuned(Model):
         return Tuned(sparsity=self.sparsity, settings={k: v for k, v in self.settings.items() if k not in names})
 
 
+def nearest(tuned: Iterable[Tuned], sparsity: float | None) -> Tuned | None:
+    """What was tuned at the density nearest to a sparsity's, the first of equals; None of nothing."""
+    return min(tuned, key=lambda one: one.distance(sparsity), default=None)
+
+
 class Entry(Model):
     """A method in a benchmark; its key there is its label."""
 
@@ -153,10 +158,10 @@ class Entry(Model):
 
         Densities are as near as their ratio is to 1. Without an asked sparsity only what was tuned without one counts.
         """
-        nearest = min(self.tuned, key=lambda tuned: tuned.distance(sparsity), default=None)
-        if nearest is None or math.isinf(nearest.distance(sparsity)):
+        found = nearest(self.tuned, sparsity)
+        if found is None or math.isinf(found.distance(sparsity)):
             return self.settings
-        return self.settings | nearest.settings
+        return self.settings | found.settings
 
 
 def _seeds(value: Any) -> Any:

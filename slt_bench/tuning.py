@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy.stats import qmc
 
-from slt_bench.benchmark import Benchmark, Entry, Tuned, resolve_settings
+from slt_bench.benchmark import Benchmark, Entry, Tuned, nearest, resolve_settings
 from slt_bench.errors import UserError, unknown
 from slt_bench.method import Choice, Range
 from slt_bench.plugins import Registry
@@ -155,8 +155,8 @@ def _sparsities(entry: Entry, tried: Sequence[float] | None) -> tuple[float, ...
     if entry.sparsities is None or tried is None:
         return entry.sparsities
     points = [Tuned(sparsity=sparsity, settings={}) for sparsity in tried]
-    used = {min(points, key=lambda point: point.distance(own)).sparsity for own in entry.sparsities}
-    return tuple(sparsity for sparsity in tried if sparsity in used)
+    used = [nearest(points, own) for own in entry.sparsities]
+    return tuple(sparsity for sparsity, point in zip(tried, points, strict=True) if point in used)
 
 
 def winners(found: list[Trial], records: Iterable[Record]) -> list[Winner]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Results = Annotated[Path, typer.Option(help="Folder of records.")]
 Plugins = Annotated[list[Path] | None, typer.Option(help="A folder with methods of your own; may be repeated.")]
+Precision = Annotated[
+    Literal["float32", "bf16"] | None, typer.Option(help="bf16: what autocast takes there [default: float32].")
+]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets [default: SLT_BENCH_DATA or a cache folder].")]
 
 
@@ -37,9 +40,7 @@ class Selection:
     rescale: Annotated[str | None, typer.Option(help="none or density.")] = None
     epochs: Annotated[int | None, typer.Option(help="The budget [default: the data set's usual one].", min=1)] = None
     batch_size: Annotated[int | None, typer.Option(min=1)] = None
-    precision: Annotated[
-        Literal["float32", "bf16"] | None, typer.Option(help="bf16: what autocast takes there [default: float32].")
-    ] = None
+    precision: Precision = None
     labels: Annotated[
         str | None, typer.Option(help="true, or shuffled: training labels that say nothing, as a check of methods.")
     ] = None

@@ -1,11 +1,11 @@
 """`profile`: what a step of each method costs beside a step of dense training."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slt_bench.cli.options import Plugins, use_plugins
+from slt_bench.cli.options import Plugins, Precision, use_plugins
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,9 +22,7 @@ def profile(
     methods: Annotated[str, typer.Option(help="Comma list or globs [default: gates,edgepopup].")] = "",
     archs: Annotated[str, typer.Option(help="Comma list or globs [default: lenet300].")] = "",
     batch_size: Annotated[int | None, typer.Option(help="[default: 128]", min=1)] = None,
-    precision: Annotated[
-        Literal["float32", "bf16"] | None, typer.Option(help="bf16: what autocast takes there [default: float32].")
-    ] = None,
+    precision: Precision = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Put the networks, dense ones too, through torch.compile.")
     ] = False,

@@ -77,8 +77,8 @@ class Part:
         )
 
     def _shows(self, claim: Claim, labels: frozenset[str]) -> bool:
-        whole = claim.labels(labels) and not claim.labels(self.left_out)
-        return bool(whole) and claim.baseline in {"", *labels}
+        whole = bool(claim.labels(labels)) and not claim.labels(self.left_out)
+        return whole and claim.baseline in {"", *labels}
 
 
 def _network(job: Job) -> Network:
