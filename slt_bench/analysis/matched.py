@@ -24,8 +24,12 @@ LOST = ("collapsed", "diverged")
 REACHES = [
     *("label", "method", "purity", "reference", "points", "accuracy", "sparsity", "low", "high", "n", "at_end", "short")
 ]
-RATIOS = ["label", "kind", "at", "ratio", "low", "high", "n", "remaining_ratio", "at_end"]
+RATIOS = [
+    *("label", "kind", "at", "ratio", "low", "high", "n"),
+    *("remaining_ratio", "remaining_low", "remaining_high", "at_end"),
+]
 TRADES = ["label", "accuracy", "baseline_sparsity", "sparsity", "n"]
+NOTHING = t_interval([])
 LEVELS = 41  # of accuracy, at which sparsities are compared
 
 
@@ -84,9 +88,10 @@ def ratios(table: pd.DataFrame, baseline: str, points: Sequence[float] = (1.0, 2
         A row for each label and each asked sparsity of the baseline or threshold, with the columns of `RATIOS`: kind
         is "accuracy at sparsity" or "sparsity at accuracy"; at the asked sparsity or the threshold, a fraction; ratio
         the mean over the n seeds where both have a value, with its 95% t interval, low and high; remaining_ratio, of
-        the second kind only, the mean ratio of the remaining weights, below 1 where the label keeps fewer; at_end that
-        one of those seeds still reaches the threshold at its sparsest point. Seeds where either is lost, or short of
-        the threshold, are in no ratio: n tells. Empty where the table has no baseline.
+        the second kind only, the mean ratio of the remaining weights, below 1 where the label keeps fewer, with its
+        interval, remaining_low (at least 0) and remaining_high; at_end that one of those seeds still reaches the
+        threshold at its sparsest point. Seeds where either is lost, or short of the threshold, are in no ratio: n
+        tells. Empty where the table has no baseline.
     """
     base = table.loc[table["label"] == baseline, NEEDED]
     dense = _dense(table)
@@ -205,22 +210,26 @@ def _sound(rows: pd.DataFrame) -> bool:
 def _accuracy_ratio(own: "pd.Series[Any]", other: "pd.Series[Any]", sparsity: float) -> dict[str, Any]:
     interval = paired_ratio(own, other)
     about = {"kind": "accuracy at sparsity", "at": sparsity}
-    return about | _ratio(interval) | {"remaining_ratio": math.nan, "at_end": False}
+    return about | _ratio(interval) | _remaining_ratio(NOTHING) | {"at_end": False}
 
 
 def _sparsity_ratio(rows: pd.DataFrame, base: pd.DataFrame, accuracy: float) -> dict[str, Any]:
     first, second = reaches(rows, accuracy), reaches(base, accuracy)
     both = first["sparsity"].dropna().index.intersection(second["sparsity"].dropna().index)
     about = {"kind": "sparsity at accuracy", "at": accuracy}
-    ends = {
-        "remaining_ratio": paired_ratio(1 - first["sparsity"], 1 - second["sparsity"]).mean,
-        "at_end": bool((first.loc[both, "at_end"] | second.loc[both, "at_end"]).any()),
-    }
-    return about | _ratio(paired_ratio(first["sparsity"], second["sparsity"])) | ends
+    remaining = paired_ratio(1 - first["sparsity"], 1 - second["sparsity"])
+    at_end = bool((first.loc[both, "at_end"] | second.loc[both, "at_end"]).any())
+    sparsity = paired_ratio(first["sparsity"], second["sparsity"])
+    return about | _ratio(sparsity) | _remaining_ratio(remaining) | {"at_end": at_end}
 
 
 def _ratio(interval: Interval) -> dict[str, Any]:
     return {"ratio": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+
+
+def _remaining_ratio(interval: Interval) -> dict[str, Any]:
+    low = float(np.maximum(interval.low, 0))
+    return {"remaining_ratio": interval.mean, "remaining_low": low, "remaining_high": interval.high}
 
 
 def own_best(rows: pd.DataFrame) -> float:

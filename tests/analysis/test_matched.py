@@ -45,6 +45,9 @@ def network(runs):
 DENSE = ("dense", None, [0.95, 0.97], 0.0)
 
 
+REMAINING = ("remaining_ratio", "remaining_low", "remaining_high")
+
+
 def only(table, **wanted):
     """The one row with those values, as a dictionary."""
     for column, value in wanted.items():
@@ -165,7 +168,7 @@ def test_accuracy_ratios_are_paired_by_seed_at_the_baselines_sparsities(network)
     row = only(found, at=0.9)
     assert [row[name] for name in ("ratio", "low", "high")] == pytest.approx([wanted.mean, wanted.low, wanted.high])
     assert (row["n"], row["at_end"]) == (2, False)
-    assert math.isnan(row["remaining_ratio"])
+    assert all(math.isnan(row[name]) for name in REMAINING)
     assert only(found, at=0.99)["ratio"] == pytest.approx((0.6 / 0.4 + 0.6 / 0.8) / 2)
 
 
@@ -189,7 +192,9 @@ def test_sparsity_ratios_tell_of_sparsities_and_of_remaining_weights(network):
     reached = [1 - 10**-1.5, 0.9]
     assert row["at"] == pytest.approx(0.95)
     assert row["ratio"] == pytest.approx(sum(reached) / 2 / base)
-    assert row["remaining_ratio"] == pytest.approx((2 - sum(reached)) / 2 / (1 - base))
+    kept = t_interval([(1 - own) / (1 - base) for own in reached])
+    assert [row["remaining_ratio"], row["remaining_high"]] == pytest.approx([kept.mean, kept.high])
+    assert (kept.low < 0, row["remaining_low"]) == (True, 0.0)  # nobody keeps less than nothing
     assert (row["n"], row["at_end"]) == (2, False)
 
 
@@ -210,7 +215,7 @@ def test_a_baseline_that_decides_its_sparsity_is_compared_at_accuracies_only(net
     table = network(DENSE, ("edgepopup", None, [0.96, 0.96], 0.8), ("biprop", 0.4, [0.96, 0.96]))
     row = only(ratios(table, "edgepopup", (1.0,)))
     assert (row["kind"], row["ratio"]) == ("sparsity at accuracy", pytest.approx(0.5))
-    assert row["remaining_ratio"] == pytest.approx(3.0)
+    assert [row[name] for name in REMAINING] == pytest.approx([3.0, 3.0, 3.0])
 
 
 def test_without_the_baseline_there_are_no_ratios(network):

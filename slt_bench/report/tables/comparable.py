@@ -41,7 +41,7 @@ def ratio_table(ratios: pd.DataFrame, baseline: str) -> Table:
             str(row["label"]),
             KINDS[row["kind"]].format(at=row["at"], percent=100 * row["at"]),
             _ratio(row["ratio"], row["low"], row["high"]) + (" (a curve ends)" if row["at_end"] else ""),
-            f"{row['remaining_ratio']:.2f}" if math.isfinite(row["remaining_ratio"]) else "",
+            _ratio(row["remaining_ratio"], row["remaining_low"], row["remaining_high"], "", ".2f"),
             str(int(row["n"])),
         ]
         for _, row in ratios.iterrows()
@@ -68,7 +68,7 @@ def _cell(row: "pd.Series[float]") -> str:
     return f"{'≥ ' if row['at_end'] else ''}{row['sparsity']:.3f}{spread}{short}"
 
 
-def _ratio(ratio: float, low: float, high: float) -> str:
+def _ratio(ratio: float, low: float, high: float, unknown: str = "-", digits: str = ".3f") -> str:
     if not math.isfinite(ratio):
-        return "-"
-    return f"{ratio:.3f}" + (f" [{low:.3f}, {high:.3f}]" if math.isfinite(low) else "")
+        return unknown
+    return f"{ratio:{digits}}" + (f" [{low:{digits}}, {high:{digits}}]" if math.isfinite(low) else "")
