@@ -32,11 +32,13 @@ class Trial:
         label: Of the method in the benchmark.
         number: 0 are the untuned settings.
         tried: What is tried in place of them.
+        values: Of all settings that are searched: as tried, or untuned.
     """
 
     label: str
     number: int
     tried: Mapping[str, float | str] = field(hash=False)
+    values: Mapping[str, float | str] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
@@ -79,12 +81,12 @@ def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> l
         if not ranges:
             continue
         known = [resolve_settings(method, entry.settings, registry)]
-        found.append(Trial(label, 0, {}))
+        found.append(Trial(label, 0, {}, {name: getattr(known[0], name) for name in ranges}))
         for tried in islice(_points(ranges), MOST * benchmark.tune.trials):
             settings = resolve_settings(method, entry.settings | tried, registry)
             if settings in known:  # a default may lie on a point
                 continue
-            found.append(Trial(label, len(known), tried))
+            found.append(Trial(label, len(known), tried, tried))
             known.append(settings)
             if len(known) == benchmark.tune.trials:
                 break
@@ -183,12 +185,12 @@ def at_an_end(winner: Winner, found: Sequence[Trial]) -> dict[str, str]:
 
     Args:
         winner: What came of the trials.
-        found: All trials, of any label; untuned settings are no numbers that were tried.
+        found: All trials, of any label; the untuned settings are one of them.
     """
     told: dict[str, str] = {}
-    for name, value in winner.trial.tried.items():
-        tried = [trial.tried[name] for trial in found if trial.label == winner.trial.label and name in trial.tried]
-        numbers = [number for number in tried if not isinstance(number, str)]
+    for name, value in winner.trial.values.items():
+        tried = [trial.values[name] for trial in found if trial.label == winner.trial.label]
+        numbers = [number for number in tried if isinstance(number, float | int)]
         if len(set(numbers)) > 2:
             ends: dict[float | str, str] = {min(numbers): "lowest", max(numbers): "highest"}
             told |= {name: ends[value]} if value in ends else {}

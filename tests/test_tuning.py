@@ -76,6 +76,9 @@ def test_trials_start_with_the_untuned_settings_and_do_not_change_once_a_winner_
     methods["gates"]["tuned"] = [{"sparsity": 0.9, "settings": {"lr": 0.123}}]
     assert trials_of(benchmark(methods=methods)) == before
     assert before[0].tried == {}
+    defaults = registry.find("gates").settings_class()
+    searched = {"lr": defaults.lr, "ramp_until": defaults.ramp_until}
+    assert before[0].values.items() >= searched.items()
     entry = tuning_benchmark(benchmark(methods=methods), before).methods["gates-0"]
     assert entry.settings_at(0.9) == {"sigma": 0.3}
 
@@ -139,13 +142,13 @@ def test_a_benchmark_chooses_what_is_tried_and_between_which_ends(low, factor, n
 
 @given(st.sets(st.floats(1e-4, 1e4), min_size=3, max_size=8), st.data())
 def test_what_wins_at_an_end_of_what_was_tried_is_told(rates, data):
-    found = [Trial("a", 0, {})] + [Trial("a", 1 + i, {"lr": lr, "reach": "pi"}) for i, lr in enumerate(rates)]
-    found += [Trial("b", 1, {"lr": 1e-6}), Trial("b", 2, {"lr": 1e6})]
-    best = data.draw(st.sampled_from(found[1 : 1 + len(rates)]))
+    tried = [{"lr": lr, "reach": "pi"} for lr in rates]
+    found = [Trial("a", number, values if number else {}, values) for number, values in enumerate(tried)]
+    found += [Trial("b", number, {"lr": lr}, {"lr": lr}) for number, lr in enumerate((1e-6, 1e6))]
+    best = data.draw(st.sampled_from(found[: len(rates)]))  # the untuned settings are one of them
     told = at_an_end(Winner(best, 0.9, 0.5, 0.4, len(rates) + 1, 1.0), found)
     lowest, highest = min(rates), max(rates)
-    assert told == {lowest: {"lr": "lowest"}, highest: {"lr": "highest"}}.get(best.tried["lr"], {})
-    assert at_an_end(Winner(found[0], 0.9, 0.5, 0.5, 4, 1.0), found) == {}
+    assert told == {lowest: {"lr": "lowest"}, highest: {"lr": "highest"}}.get(best.values["lr"], {})
 
 
 @pytest.mark.parametrize(
