@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slt_bench.method import FrozenNetwork, Range, SparsityControl, add_noise, ramp
+from slt_bench.method import FrozenNetwork, Range, SparsityControl, add_noise
 
 from ._leaky import leaky_clamp
 from ._multiplier import Multiplier
@@ -102,10 +102,14 @@ class GaussianGates(Shifted):
 
     def on_progress(self, fraction: float) -> None:
         """Anneals the noise, steepens the gates, and moves the threshold or the penalty's weight."""
-        self.sigma = self.settings.sigma + (self.sigma_end - self.settings.sigma) * fraction
-        self.slope = self.settings.slope ** (1 - fraction) * self.slope_end**fraction
+        self.harden(fraction)
         if self.multiplier is None or self.sparsity is None:
             super().on_progress(fraction)
         else:
             density = self.mask().mean(dtype=torch.float32)
-            self.multiplier.update(density - 1 + self.sparsity * ramp(fraction, self.settings.ramp_until))
+            self.multiplier.update(density - 1 + self.present(fraction))
+
+    def harden(self, part: float) -> None:
+        """The noise and the slope after a part of the way from start to end."""
+        self.sigma = self.settings.sigma + (self.sigma_end - self.settings.sigma) * part
+        self.slope = self.settings.slope ** (1 - part) * self.slope_end**part

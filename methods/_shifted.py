@@ -64,11 +64,16 @@ class Shifted(Method):
         """The number at and below which gates close for that sparsity, a scalar."""
         return kth_smallest(self.numbers, max(1, round(sparsity * self.numbers.numel())))
 
+    def present(self, fraction: float) -> float:
+        """The sparsity that is to be had when a part of the budget is spent."""
+        assert self.sparsity is not None
+        return self.sparsity * ramp(fraction, self.settings.ramp_until)
+
     def on_progress(self, fraction: float) -> None:
         """Moves the threshold of the rising sparsity to `neutral`."""
         if self.sparsity is None:
             return
-        present = self.sparsity * ramp(fraction, self.settings.ramp_until)
+        present = self.present(fraction)
         self.wait -= 1
         if self.wait <= 0 or fraction == 1 or abs(present - self.reached) > STEP:
             self.shift.copy_(self.threshold(present) - self.neutral)

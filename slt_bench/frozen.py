@@ -105,8 +105,15 @@ class FrozenNetwork(nn.Module):
 
     def forward(self, x: Tensor, effective: Tensor) -> Tensor:
         """Logits (B, classes) of images (B, *shape), with the vector `effective` (N,) in place of the weights."""
+        return self._run(x, effective, {})
+
+    def beside(self, x: Tensor, effective: Tensor) -> Tensor:
+        """As `forward`, for another network within a training step: the normalisation statistics do not move."""
+        return self._run(x, effective, {name: buffer.clone() for name, buffer in self.skeleton.named_buffers()})
+
+    def _run(self, x: Tensor, effective: Tensor, buffers: dict[str, Tensor]) -> Tensor:
         parts = zip(self.layers, effective.split(self.sizes), strict=True)
-        values = {layer.name: part.view(layer.shape) for layer, part in parts}
+        values = buffers | {layer.name: part.view(layer.shape) for layer, part in parts}
         logits = functional_call(self.skeleton, values, (x.contiguous(memory_format=self.memory_format),))
         assert isinstance(logits, Tensor)
         return logits

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
@@ -175,6 +176,16 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def mask(self) -> Tensor:
         """(N,) bool, the answer: True keeps a weight."""
+
+    def objective(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:  # noqa: ARG002 - some look at them
+        """What a training step minimises, but for the penalty: a scalar; the mean cross-entropy unless overridden.
+
+        Args:
+            images: (B, *shape), normalised and augmented.
+            logits: (B, classes), float32, of these images under the effective weights.
+            labels: (B,).
+        """
+        return functional.cross_entropy(logits, labels)
 
     def penalty(self) -> Tensor:
         """A scalar added to the loss; 0 unless overridden."""

@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from slt_bench.frozen import FrozenNetwork
+from slt_bench.method import Method
 from slt_bench.steps import Driven, Rest, Result, Step, Taken, autocast
 
 
@@ -80,8 +81,7 @@ def take_together(steps: Sequence[Step], effective: Sequence[Tensor], networks: 
     labels = torch.stack([step.labels for step in steps])
     with autocast(steps[0].precision, labels.device):
         logits = networks(torch.stack([step.images for step in steps]), torch.stack(list(effective)))
-    losses = functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="none")
-    losses = losses.view(labels.shape).mean(1)
+        losses = _objectives(steps, logits.float(), labels)
     for step in steps:
         step.optimizer.zero_grad(set_to_none=True)
     sum((step.method.penalty() for step in steps), losses.sum()).backward()
@@ -89,6 +89,15 @@ def take_together(steps: Sequence[Step], effective: Sequence[Tensor], networks: 
         step.optimizer.step()
     share = (perf_counter() - start) / len(steps)
     return [Taken(*one, share) for one in zip(losses.detach(), logits.detach(), strict=True)]
+
+
+def _objectives(steps: Sequence[Step], logits: Tensor, labels: Tensor) -> Tensor:
+    """(K,) what each step minimises, at once where that is the cross-entropy."""
+    if any(type(step.method).objective is not Method.objective for step in steps):
+        each = zip(steps, logits, strict=True)
+        return torch.stack([step.method.objective(step.images, own, step.labels) for step, own in each])
+    losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return losses.view(labels.shape).mean(1)
 
 
 @dataclass

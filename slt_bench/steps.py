@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
@@ -97,7 +96,7 @@ def take_step(
         effective = step.method.effective()
         lap("gates")
         logits = (network or step.network)(step.images, effective)
-    loss = functional.cross_entropy(logits.float(), step.labels)
+        loss = step.method.objective(step.images, logits.float(), step.labels)
     lap("forward")
     step.optimizer.zero_grad(set_to_none=True)
     (loss + step.method.penalty()).backward()

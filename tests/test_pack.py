@@ -65,9 +65,12 @@ def test_networks_run_together_give_what_each_gives(arch, shape):
             assert torch.allclose(networks[place].statistics()[name], numbers, **NEAR)
 
 
-def test_methods_sparsities_and_seeds_go_together(tmp_path):
+@pytest.mark.parametrize("own_loss", [False, True])
+def test_methods_sparsities_and_seeds_go_together(own_loss, tmp_path):
     data, budget = load_data("digits", tmp_path), Budget(epochs=2, batch_size=64)
     cells = [("gates", 0, 0.9), ("gates", 1, 0.5), ("edgepopup", 0, 0.9), ("supermask", 2, 0.8), ("dense", 0, None)]
+    if own_loss:
+        cells.append(("gates_distilled", 1, 0.9))
     alone = [make(*cell) for cell in cells]
     packed = [make(*cell) for cell in cells]
     expected = [search(method, network, data, budget, network.seed) for method, network in alone]

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from slt_bench.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from slt_bench.conformance.planted import stripes
@@ -93,7 +92,8 @@ def who_writes(make: Callable[[FrozenNetwork, float], Method], network: FrozenNe
         "on_progress": lambda: method.on_progress(0.5),
         "gates": method.gates,
         "penalty": method.penalty,
-        "effective": lambda: _loss(method, images, labels).backward(),
+        "effective": lambda: method.effective().sum().backward(),
+        "objective": lambda: _loss(method, images, labels).backward(),
         "optimizer": optimizer.step if optimizer else lambda: None,
         "mask": method.mask,
         "changed_weights": method.changed_weights,
@@ -107,7 +107,7 @@ def who_writes(make: Callable[[FrozenNetwork, float], Method], network: FrozenNe
 
 def _loss(method: Method, images: Tensor, labels: Tensor) -> Tensor:
     """As the suite's loop has it."""
-    return functional.cross_entropy(method.network(images, method.effective()), labels) + method.penalty()
+    return method.objective(images, method.network(images, method.effective()), labels) + method.penalty()
 
 
 def check_frozen(method: Method, network: FrozenNetwork) -> None:

@@ -1,0 +1,61 @@
+"""`gates_best` that learn from a dense network, too, which is trained beside them (distillation).
+
+    (1 - a) CE(labels, p) + a T^2 CE(t_T, p_T) + CE(labels, t)
+
+(Hinton et al. 2015, arXiv 1503.02531, section 2), where p are the probabilities of the network under the gates, t those
+of the dense one, and t_T, p_T the same of logits that are divided by the temperature T; t_T is a constant here, so that
+the dense network learns from the labels alone. It starts from the same frozen weights and sees the same batches: an
+online teacher, as in codistillation (Anil et al. 2018, arXiv 1804.03235), but one way. Nothing of it is left in the
+ticket, which is a mask over frozen weights. A step costs about two.
+
+`share` and `temperature` are common choices. The dense network is trained by SGD like the gates, at `teacher_lr`.
+"""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slt_bench.method import FrozenNetwork, Range
+
+from . import gates_best
+
+
+class Settings(gates_best.Settings):
+    """Settings of `gates_distilled`; the others are those of `gates_best`."""
+
+    share: float = Field(0.5, ge=0, le=1, description="a, of the loss that is learned from the dense network")
+    temperature: float = Field(2.0, gt=0, description="T, which softens what the dense network says")
+    teacher_lr: float = Field(0.05, gt=0, description="learning rate of the dense network")
+    search: ClassVar = gates_best.Settings.search | {"share": Range(0.1, 0.9)}
+
+
+class GatesDistilled(gates_best.GatesBest):
+    """Gates beside a dense network that teaches them."""
+
+    name, version, paper = "gates_distilled", 1, "arXiv 1503.02531, on gates_best"
+    settings_class = Settings
+
+    def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
+        super().__init__(network, settings, sparsity)
+        self.teacher = nn.Parameter(network.weights.clone())
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """That of the gates, which trains the dense network at a rate of its own."""
+        optimizer = super().optimizer()
+        assert optimizer
+        (group,) = optimizer.param_groups
+        group["params"] = [self.mu]
+        optimizer.add_param_group({"params": [self.teacher], "lr": self.settings.teacher_lr})
+        return optimizer
+
+    def objective(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        """Both networks' losses."""
+        settings = self.settings
+        taught = self.network.beside(images, self.teacher).float()
+        soft = functional.softmax(taught.detach() / settings.temperature, dim=1)
+        followed = settings.temperature**2 * functional.cross_entropy(logits / settings.temperature, soft)
+        own = functional.cross_entropy(logits, labels)
+        return (1 - settings.share) * own + settings.share * followed + functional.cross_entropy(taught, labels)

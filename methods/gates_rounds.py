@@ -1,0 +1,102 @@
+"""`gates_best` in rounds: what a round closes stays closed, and the others start again (iterated gates).
+
+The budget is cut into `rounds` equal parts. Each runs the whole course of `gates_best`: opened wide, then steepened,
+from the density that the round before has left to
+
+    d_r = d^(r / rounds),   r = 1 ... rounds,   d = the density that is asked for,
+
+so that each round keeps the same share of what it was given, as in iterative pruning (Frankle and Carbin 2019, arXiv
+1803.03635). When a round ends, gates that are not among the d_r n of largest mu close for good, and for the others
+
+    mu <- reset * fresh + (1 - reset) * (mu - q),
+
+fresh being numbers as at the start. Continuous sparsification (Savarese et al. 2020, arXiv 1912.04427) goes in such
+rounds, and trains the weights between them; here they are frozen. The suite's learning rate falls once over the whole
+budget, not in each round.
+"""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from slt_bench.method import FrozenNetwork, Range, keep_top, ramp
+
+from . import gates_best
+
+CLOSED = -1e3  # far below what gradients reach
+
+
+class Settings(gates_best.Settings):
+    """Settings of `gates_rounds`; the others are those of `gates_best`."""
+
+    rounds: int = Field(2, ge=1)
+    reset: float = Field(0.0, ge=0, le=1, description="how much a gate forgets between two rounds")
+    search: ClassVar = gates_best.Settings.search | {"reset": Range(0, 1)}
+
+
+class GatesRounds(gates_best.GatesBest):
+    """Gates that start again on what the round before has left."""
+
+    name, version, paper = "gates_rounds", 1, "arXiv 1912.04427, on gates_best"
+    settings_class = Settings
+    settings: Settings
+    sparsity: float
+
+    def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
+        super().__init__(network, settings, sparsity)
+        self.round = 0
+
+    @classmethod
+    def problem(cls, settings: Settings, sparsity: float | None) -> str:
+        """Why these settings make no sense."""
+        if settings.penalty is not None or settings.reach != "shift":
+            return "rounds close gates by rank, on the way to a sparsity; leave `penalty` and `reach` as they are"
+        return super().problem(settings, sparsity)
+
+    def on_progress(self, fraction: float) -> None:
+        """Starts the next round when it is time for it, and goes on within it."""
+        due = self._round(fraction)
+        if due > self.round:
+            self.round = due
+            self._start_again()
+        super().on_progress(fraction)
+
+    def harden(self, part: float) -> None:
+        """From start to end in each round."""
+        super().harden(self._within(part))
+
+    def present(self, fraction: float) -> float:
+        """The sparsity rises in each round."""
+        first, last = self._density(self._round(fraction)), self._density(self._round(fraction) + 1)
+        return 1 - first + (first - last) * ramp(self._within(fraction), self.settings.ramp_until)
+
+    def threshold(self, sparsity: float) -> Tensor:
+        """Never among the gates that are closed for good."""
+        return super().threshold(max(sparsity, 1 - (self._left() - 1) / self.mu.numel()))
+
+    @torch.no_grad()
+    def _start_again(self) -> None:
+        settings = self.settings
+        left = keep_top(self.mu, self._left())
+        fresh = torch.empty_like(self.mu).normal_(settings.mu_init, settings.mu_noise, generator=self.generator)
+        learned = (1 - settings.reset) * (self.mu - self.shift)
+        self.mu.copy_(torch.where(left, learned + settings.reset * fresh, CLOSED))
+        self.wait = 0  # all thresholds have moved
+
+    def _left(self) -> int:
+        """How many gates are not closed for good."""
+        return round(self._density(self.round) * self.mu.numel())
+
+    def _density(self, rounds: int) -> float:
+        """What is left after so many rounds."""
+        return float((1 - self.sparsity) ** (rounds / self.settings.rounds))
+
+    def _round(self, fraction: float) -> int:
+        """From 0; the last one goes on to the end."""
+        return min(int(fraction * self.settings.rounds), self.settings.rounds - 1)
+
+    def _within(self, fraction: float) -> float:
+        """The part of its round that is spent."""
+        return fraction * self.settings.rounds - self._round(fraction)
