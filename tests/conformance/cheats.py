@@ -48,6 +48,16 @@ class TrainsWeights(Honest):
             self.network.weights.sub_(1e-4 * self.scores.grad)
 
 
+class TrainsWeightsInItsLoss(Honest):
+    """The same while its loss is made."""
+
+    name = "trains_weights_in_its_loss"
+
+    def objective(self, images, logits, labels):
+        self.network.weights.mul_(1 - 1e-4)
+        return super().objective(images, logits, labels)
+
+
 class TrainsACopy(Honest):
     """Trains weights of its own, and does not say so."""
 

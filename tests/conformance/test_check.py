@@ -18,6 +18,7 @@ from slt_bench.conformance.subject import Subject
 QUICK = [name for name in CHECKS if name != "families"]  # which builds a Swin transformer
 CAUGHT = {  # by which check, with which words, and at which attribute of the class
     "TrainsWeights": ("weights", "frozen weights were changed", "on_progress"),
+    "TrainsWeightsInItsLoss": ("weights", "frozen weights were changed", "objective"),
     "TrainsAnEmbedding": ("families", "changes what is frozen in a ViT network", "on_progress"),
     "TrainsACopy": ("purity", "make it 'trained'", "effective"),
     "TrainsWhatIsNotItsOwn": ("gradients", "trains tensors that are no parameters", "optimizer"),
