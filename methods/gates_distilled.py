@@ -8,7 +8,9 @@ the dense network learns from the labels alone. It starts from the same frozen w
 online teacher, as in codistillation (Anil et al. 2018, arXiv 1804.03235), but one way. Nothing of it is left in the
 ticket, which is a mask over frozen weights. A step costs about two.
 
-`share` and `temperature` are common choices. The dense network is trained by SGD like the gates, at `teacher_lr`.
+`share`, `temperature` and `teacher_lr` are common choices; the dense network is trained by SGD like the gates. With as
+many trials as `gates_best` (LeNet-300-100, MNIST, 4 epochs, three seeds, test: `lenet_mnist_all`) it has 97.8% at 0.9,
+97.9% at 0.95 and 97.5% at 0.98, and `gates_best` 97.9%, 97.8% and 97.2%: ahead at 0.98 alone, by 0.3 +- 0.4 points.
 """
 
 from typing import ClassVar
