@@ -49,7 +49,7 @@ Purity = Literal["frozen", "rescaled", "resampled", "signed", "trained"]
 
 
 class Loss(Protocol):
-    """The training loss as a function of effective weights, on one training batch after the other."""
+    """The mean cross-entropy as a function of effective weights, on one training batch after the other."""
 
     def __call__(self, effective: Tensor, *, again: bool = False) -> Tensor:
         """The mean cross-entropy, a scalar, differentiable (also twice) in the effective weights.
@@ -116,7 +116,7 @@ class Method(nn.Module, ABC):
     """A plug-in that learns a mask over a frozen network.
 
     Args:
-        network: The frozen network; its `weights` (N,) and `layers` are all that a method needs to know.
+        network: The frozen network; its `weights` (N,) and `layers` are all that most methods need to know.
         settings: An instance of the class's own `settings_class`.
         sparsity: The fraction of weights to remove, in [0, 1); None where the settings decide it themselves.
 
@@ -179,6 +179,9 @@ class Method(nn.Module, ABC):
 
     def objective(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:  # noqa: ARG002 - some look at them
         """What a training step minimises, but for the penalty: a scalar; the mean cross-entropy unless overridden.
+
+        It runs in the precision of the budget (autocast). Another forward pass is one of `network.beside`, which
+        leaves the normalisation statistics to the effective weights.
 
         Args:
             images: (B, *shape), normalised and augmented.

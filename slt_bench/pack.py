@@ -69,35 +69,50 @@ def _attention(device: torch.device) -> AbstractContextManager[Any]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
-def take_together(steps: Sequence[Step], effective: Sequence[Tensor], networks: PackedNetworks) -> list[Taken]:
+def take_together(
+    steps: Sequence[Step], effective: Sequence[Tensor], networks: PackedNetworks, contexts: Sequence[Context]
+) -> list[Taken | Exception]:
     """Take a step of each search at once.
 
     Args:
         steps: With batches of one size.
         effective: Of each, (N,), the weights of its step.
         networks: Theirs.
+        contexts: In which what is a method's own runs.
+
+    Returns:
+        What came of each; the error of a method whose objective failed, which takes no step.
     """
     start = perf_counter()
     labels = torch.stack([step.labels for step in steps])
     with autocast(steps[0].precision, labels.device):
         logits = networks(torch.stack([step.images for step in steps]), torch.stack(list(effective)))
-        losses = _objectives(steps, logits.float(), labels)
-    for step in steps:
+        losses = _objectives(steps, logits.float(), labels, contexts)
+    sound = [(step, loss) for step, loss in zip(steps, losses, strict=True) if isinstance(loss, Tensor)]
+    for step, _ in sound:
         step.optimizer.zero_grad(set_to_none=True)
-    sum((step.method.penalty() for step in steps), losses.sum()).backward()
-    for step in steps:
+    if sound:
+        sum((loss + step.method.penalty() for step, loss in sound), torch.zeros((), device=labels.device)).backward()
+    for step, _ in sound:
         step.optimizer.step()
     share = (perf_counter() - start) / len(steps)
-    return [Taken(*one, share) for one in zip(losses.detach(), logits.detach(), strict=True)]
+    ends = zip(losses, logits.detach(), strict=True)
+    return [Taken(loss.detach(), own, share) if isinstance(loss, Tensor) else loss for loss, own in ends]
 
 
-def _objectives(steps: Sequence[Step], logits: Tensor, labels: Tensor) -> Tensor:
-    """(K,) what each step minimises, at once where that is the cross-entropy."""
-    if any(type(step.method).objective is not Method.objective for step in steps):
-        each = zip(steps, logits, strict=True)
-        return torch.stack([step.method.objective(step.images, own, step.labels) for step, own in each])
-    losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return losses.view(labels.shape).mean(1)
+def _objectives(
+    steps: Sequence[Step], logits: Tensor, labels: Tensor, contexts: Sequence[Context]
+) -> list[Tensor | Exception]:
+    """What each step minimises, a scalar, or why that is not known; all that are the cross-entropy at once."""
+    together = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    losses: list[Tensor | Exception] = list(together.view(labels.shape).mean(1))
+    for place, (step, context) in enumerate(zip(steps, contexts, strict=True)):
+        if type(step.method).objective is not Method.objective:
+            try:
+                losses[place] = context.run(step.method.objective, step.images, logits[place], step.labels)
+            except Exception as error:  # noqa: BLE001 - a method may raise anything; it is the search's to tell
+                losses[place] = error
+    return losses
 
 
 @dataclass
@@ -202,13 +217,14 @@ class Pack(Generic[Result]):
             return
         members, steps, effective = zip(*ready, strict=True)
         try:
-            taken = take_together(steps, effective, self._networks([step.network for step in steps]))
+            networks = self._networks([step.network for step in steps])
+            taken = take_together(steps, effective, networks, [one.context for one in members])
         except Exception as error:  # noqa: BLE001 - nobody knows whose it is
             for one in members:
                 one.throw(error)
         else:
             for one, answer in zip(members, taken, strict=True):
-                one.send(answer)
+                one.throw(answer) if isinstance(answer, Exception) else one.send(answer)
 
     def _networks(self, networks: Sequence[FrozenNetwork]) -> PackedNetworks:
         key = tuple(map(id, networks))

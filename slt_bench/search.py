@@ -62,8 +62,9 @@ class Search:
     """What the loop measured.
 
     Attributes:
-        curve: A row an epoch: epoch, loss, train_accuracy (of the drawn gates), validation_accuracy (of the relaxed
-            network), sparsity (counted on the mask), fractional (share of gates strictly between 0 and 1).
+        curve: A row an epoch: epoch, loss (the method's objective, without its penalty), train_accuracy (of the drawn
+            gates), validation_accuracy (of the relaxed network), sparsity (counted on the mask), fractional (share of
+            gates strictly between 0 and 1).
         seconds: Time spent in "batches" (making them), "steps", "validation", and in all ("search"), over all attempts
             as far as their checkpoints tell. On CUDA nothing waits for the device within an epoch, so that "batches"
             and "steps" are the times to launch them.

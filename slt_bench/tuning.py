@@ -32,13 +32,13 @@ class Trial:
         label: Of the method in the benchmark.
         number: 0 are the untuned settings.
         tried: What is tried in place of them.
-        values: Of all settings that are searched: as tried, or untuned.
+        values: Of all settings that are searched: as tried, or untuned, but for a default of None.
     """
 
     label: str
     number: int
     tried: Mapping[str, float | str] = field(hash=False)
-    values: Mapping[str, float | str] = field(default_factory=dict, hash=False)
+    values: Mapping[str, float | str] = field(hash=False)
 
     @property
     def name(self) -> str:
@@ -81,7 +81,8 @@ def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> l
         if not ranges:
             continue
         known = [resolve_settings(method, entry.settings, registry)]
-        found.append(Trial(label, 0, {}, {name: getattr(known[0], name) for name in ranges}))
+        untuned = {name: value for name, value in known[0].model_dump().items() if name in ranges and value is not None}
+        found.append(Trial(label, 0, {}, untuned))
         for tried in islice(_points(ranges), MOST * benchmark.tune.trials):
             settings = resolve_settings(method, entry.settings | tried, registry)
             if settings in known:  # a default may lie on a point
@@ -189,7 +190,7 @@ def at_an_end(winner: Winner, found: Sequence[Trial]) -> dict[str, str]:
     """
     told: dict[str, str] = {}
     for name, value in winner.trial.values.items():
-        tried = [trial.values[name] for trial in found if trial.label == winner.trial.label]
+        tried = [trial.values[name] for trial in found if trial.label == winner.trial.label and name in trial.values]
         numbers = [number for number in tried if isinstance(number, float | int)]
         if len(set(numbers)) > 2:
             ends: dict[float | str, str] = {min(numbers): "lowest", max(numbers): "highest"}

@@ -11,9 +11,10 @@ from slt_bench.method import keep_top, kth_smallest
 from slt_bench.plugins import load
 
 pytestmark = pytest.mark.gpu
+METHODS = ("gates", "gates_distilled", "gates_rounds", "gates_structured", "edgepopup", "random_mask", "dense")
 
 
-@pytest.mark.parametrize("method", ["gates", "gates_structured", "edgepopup", "random_mask", "dense"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_every_method_runs_there(make_job, tmp_path, method, precision):
     budget = Budget(epochs=5, batch_size=64, precision=precision)

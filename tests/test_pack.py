@@ -83,18 +83,19 @@ def test_methods_sparsities_and_seeds_go_together(own_loss, tmp_path):
         assert 0 < one.seconds["steps"] <= one.seconds["search"]
 
 
-def test_normalisation_statistics_are_those_of_each(tmp_path):
+@pytest.mark.parametrize("name", ["edgepopup", "gates_distilled"])  # the latter runs another network beside its own
+def test_normalisation_statistics_are_those_of_each(name, tmp_path):
     info = find("digits")
     data = Dataset(info, noise_split(info, 64, torch.device("cpu")), noise_split(info, 16, torch.device("cpu")), None)
     budget = Budget(epochs=1, batch_size=16)
-    alone, packed = ([make("edgepopup", seed, arch="wrn10_1") for seed in (0, 1)] for _ in range(2))
+    alone, packed = ([make(name, seed, arch="wrn10_1") for seed in (0, 1)] for _ in range(2))
     for method, network in alone:
         search(method, network, data, budget, network.seed)
     pack(packed, data, budget).drive()
     for (_, one), (_, other) in zip(packed, alone, strict=True):
         assert one.statistics().keys() == other.statistics().keys()
-        for name, numbers in other.statistics().items():
-            assert torch.allclose(one.statistics()[name], numbers, rtol=0.02, atol=0.02)
+        for key, numbers in other.statistics().items():
+            assert torch.allclose(one.statistics()[key], numbers, rtol=0.02, atol=0.02)
 
 
 def test_other_architectures_go_beside_them(tmp_path):
@@ -162,10 +163,20 @@ class Fails(Method):
 '''
 
 
-@pytest.fixture
-def fails(tmp_path, monkeypatch):
+AFTER = {
+    "as its gates are drawn": FAILS,
+    "as its loss is made": FAILS.replace("def gates(self):", "def objective(self, images, logits, labels):").replace(
+        "        return straight_through(self.mask(), self.scores)\n",
+        "        return super().objective(images, logits, labels)\n\n"
+        "    def gates(self):\n        return straight_through(self.mask(), self.scores)\n",
+    ),
+}
+
+
+@pytest.fixture(params=AFTER)
+def fails(request, tmp_path, monkeypatch):
     (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "fails.py").write_text(FAILS)
+    (tmp_path / "plugins" / "fails.py").write_text(AFTER[request.param])
     monkeypatch.setenv(plugins.VARIABLE, str(tmp_path / "plugins"))
 
 

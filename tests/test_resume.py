@@ -26,6 +26,7 @@ CASES = {  # settings under which a method learns in another way
     "dense": [{}, {"optimizer": "sgd"}],
     "edgepopup": [{}, {"scope": "global"}, {"optimizer": "adam"}],
     "gates": [{}, {"penalty": 1e-4}],
+    "gates_rounds": [{}, {"rounds": 3, "reset": 0.5}],
     "gates_structured": [{}, {"penalty": 1e-2}],
 }
 REGISTRY = plugins.load()

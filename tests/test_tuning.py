@@ -188,7 +188,7 @@ def records_of(make_job):
 
 
 def test_the_best_mean_wins_the_first_of_equals_and_what_diverged_counts_as_nothing(records_of):
-    found = [Trial("a", 0, {}), Trial("a", 1, {"lr": 1}), Trial("a", 2, {"lr": 2}), Trial("b", 0, {})]
+    found = [Trial("a", 0, {}, {}), *(Trial("a", lr, {"lr": lr}, {"lr": lr}) for lr in (1, 2)), Trial("b", 0, {}, {})]
     scores = {"b-0": (0.4, None), "a-2": (0.7, 0.9), "a-1": (0.9, 0.7), "a-0": (0.5, 0.6)}
     a, b = winners(found, [record for name, values in scores.items() for record in records_of(name, *values)])
     assert (a.trial, a.sparsity, a.trials) == (found[1], 0.5, 3)
@@ -199,7 +199,7 @@ def test_the_best_mean_wins_the_first_of_equals_and_what_diverged_counts_as_noth
 
 
 def test_every_sparsity_has_its_winner(records_of):
-    found = [Trial("a", 0, {}), Trial("a", 1, {"lr": 1})]
+    found = [Trial("a", 0, {}, {}), Trial("a", 1, {"lr": 1}, {"lr": 1})]
     runs = [
         *records_of("a-0", 0.9, sparsity=0.5),
         *records_of("a-1", 0.8, sparsity=0.5),
@@ -211,7 +211,7 @@ def test_every_sparsity_has_its_winner(records_of):
 
 @pytest.mark.parametrize(("counted", "counts"), [(0.49, False), (0.496, True), (0.7, True)])
 def test_no_trial_wins_by_keeping_more_weights(records_of, counted, counts):
-    found = [Trial("a", 0, {}), Trial("a", 1, {"lr": 1})]
+    found = [Trial("a", 0, {}, {}), Trial("a", 1, {"lr": 1}, {"lr": 1})]
     (best,) = winners(found, [*records_of("a-0", 0.5), *records_of("a-1", 0.9, counted=counted)])
     assert best.trial.number == counts
 

@@ -67,7 +67,7 @@ def parameters_with_gradients(method: Method) -> set[int]:
         _loss(method, images, labels).backward()
         for name, parameter in method.named_parameters():
             if parameter.grad is not None and not parameter.grad.isfinite().all():
-                raise Failed(f"the gradient of its parameter '{name}' is not finite", "penalty", "gates")
+                raise Failed(f"the gradient of its parameter '{name}' is not finite", "penalty", "objective", "gates")
             if parameter.grad is not None and parameter.grad.any():
                 reached.add(id(parameter))
     return reached
@@ -92,7 +92,7 @@ def who_writes(make: Callable[[FrozenNetwork, float], Method], network: FrozenNe
         "on_progress": lambda: method.on_progress(0.5),
         "gates": method.gates,
         "penalty": method.penalty,
-        "effective": lambda: method.effective().sum().backward(),
+        "effective": method.effective,
         "objective": lambda: _loss(method, images, labels).backward(),
         "optimizer": optimizer.step if optimizer else lambda: None,
         "mask": method.mask,

@@ -78,7 +78,8 @@ def _compared(material: Material) -> Iterator[Plate]:
         yield _table(
             material, "ratios", f"Compared with {material.baseline}",
             "Ratios over the seeds that both have, with 95% intervals. Below 1, the ratio of remaining weights says "
-            "that the method keeps fewer. Where a curve ends, the true ratios lie beyond what was measured.",
+            "that the method keeps fewer. Where a curve ends, a ratio is a bound at most: "
+            "that method, or the baseline, may be as accurate beyond.",
             ratio_table(compared, material.baseline), compared,
         )  # fmt: skip
 

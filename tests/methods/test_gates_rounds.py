@@ -82,10 +82,21 @@ def test_gates_that_are_left_are_not_all_open_when_a_round_starts():
     assert float(((gates > 0) & (gates < 1)).float().mean()) > 0.5
 
 
-def test_the_mask_has_the_asked_sparsity(tmp_path):
-    data = load_data("digits", tmp_path)
-    method = oracle.make("gates_rounds", 0.9, rounds=3)
-    search(method, method.network, data, Budget(epochs=3, batch_size=64), 0)
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_training_opens_nothing_that_is_closed(decay, tmp_path):
+    data, budget = load_data("digits", tmp_path), Budget(epochs=8, batch_size=64)
+    method = oracle.make("gates_rounds", 0.9, weight_decay=decay)
+    seen = []
+
+    def look(fraction):
+        if fraction >= 0.6 and not seen:
+            seen.append(method.closed.clone())
+
+    search(method, method.network, data, budget, 0, look)
+    (closed,) = seen
+    assert int(closed.sum()) == oracle.N - round(0.1**0.5 * oracle.N)
+    assert torch.equal(method.closed, closed)
+    assert not (method.mask() & closed).any()
     assert int(method.mask().sum()) == oracle.N - round(0.9 * oracle.N)
 
 
