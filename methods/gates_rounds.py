@@ -11,12 +11,13 @@ so that each round keeps the same share of what it was given, as in iterative pr
     mu <- reset * fresh + (1 - reset) * (mu - q + 1/2),
 
 fresh being numbers as at the start; the optimiser's momentum goes on. Continuous sparsification (Savarese et al. 2020,
-arXiv 1912.04427) goes in such rounds, and trains the weights between them; here they are frozen. The suite's learning
+arXiv 1912.04427) goes in such rounds, and trains the weights within them; here they are frozen. The suite's learning
 rate falls once over the whole budget, not in each round.
 
 With as many trials as `gates_best` and the same budget (LeNet-300-100, MNIST, 4 epochs, three seeds, test:
 `lenet_mnist_all`) two rounds are no better where little is kept: 97.7% at 0.9, 97.4% at 0.95 and 96.8% at 0.98, and
-`gates_best` 97.9%, 97.8% and 97.2%. At 0.5, with the settings for 0.9, they have 97.5% where that has 75.5%.
+`gates_best` 97.9%, 97.8% and 97.2%. At 0.5, with the settings for 0.9, they have 97.5% where that has 75.5%, which may
+be those settings' doing.
 """
 
 from typing import ClassVar
