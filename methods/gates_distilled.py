@@ -9,10 +9,10 @@ online teacher, as in codistillation (Anil et al. 2018, arXiv 1804.03235), but o
 ticket, which is a mask over frozen weights. A step has a second forward and backward pass.
 
 `share`, `temperature` and `teacher_lr` are common choices. The dense network is trained by the optimiser of the gates,
-weight decay included, at a learning rate of its own. With as
-many trials as `gates_best` (LeNet-300-100, MNIST, 4 epochs, three seeds, test: `lenet_mnist_all`) it has 97.8% at 0.9,
-97.9% at 0.95 and 97.5% at 0.98, and `gates_best` 97.9%, 97.8% and 97.2%; paired, all within the intervals. With 20
-epochs and five seeds (`best_ticket`) it is ahead at 0.95 by 0.14 +- 0.09 points, and level from 0.98 on.
+weight decay included, at a learning rate of its own. With as many trials as `gates_best` (LeNet-300-100, MNIST, 4
+epochs, three seeds, test: `lenet_mnist_all`) it has 97.8% at 0.9, 97.9% at 0.95 and 97.5% at 0.98, and `gates_best`
+97.9%, 97.8% and 97.2%; paired, all within the intervals. With 20 epochs and five seeds (`best_ticket`) it is ahead at
+0.95 by 0.14 +- 0.09 points, and level from 0.98 on.
 """
 
 from typing import ClassVar

@@ -224,7 +224,10 @@ class Pack(Generic[Result]):
                 one.throw(error)
         else:
             for one, answer in zip(members, taken, strict=True):
-                one.throw(answer) if isinstance(answer, Exception) else one.send(answer)
+                if isinstance(answer, Exception):
+                    one.throw(answer)
+                else:
+                    one.send(answer)
 
     def _networks(self, networks: Sequence[FrozenNetwork]) -> PackedNetworks:
         key = tuple(map(id, networks))

@@ -88,7 +88,7 @@ def _show(best: "Sequence[Winner]", found: "Sequence[Trial]") -> None:
     for winner in best:
         ends = {name: f" ({end} tried)" for name, end in at_an_end(winner, found).items()}
         settings = [f"{name}={value}{ends.get(name, '')}" for name, value in winner.trial.tried.items()]
-        settings = settings or [", ".join(["untuned"] + [f"{name}{end}" for name, end in ends.items()])]
+        settings = settings or ["untuned", *(f"{name}{end}" for name, end in ends.items())]
         table.add_row(
             winner.trial.label, "own" if winner.sparsity is None else f"{winner.sparsity:g}",
             _percent(winner.first), _percent(winner.score), ", ".join(settings),
