@@ -14,7 +14,11 @@ FEWEST = 2  # seeds that a verdict takes
 
 
 class NotMeasuredError(Exception):
-    """The records cannot tell, and why."""
+    """There are no records that a verdict could be made of, and which are missing."""
+
+
+class UndecidedError(Exception):
+    """What the claim asks was run, and what came of it decides nothing, and why."""
 
 
 class Measured(NamedTuple):
@@ -46,7 +50,8 @@ def measure(claim: Claim, rows: pd.DataFrame) -> Measured:
         rows: The records of its network under one budget, as from `analysis.frame`, "accuracy" that of its readout.
 
     Raises:
-        NotMeasuredError: Where these records cannot tell.
+        NotMeasuredError: Where records are missing.
+        UndecidedError: Where some seed of the baseline never reaches the accuracy that sparsities are compared at.
     """
     if claim.ratio is not None:
         return _ratio(claim, rows)
@@ -75,8 +80,10 @@ def _ratio(claim: Claim, rows: pd.DataFrame) -> Measured:
         for label, seeds in never.items()
         if seeds.any() or seeds.empty
     }
-    if own.empty or claim.baseline in told:
+    if own.empty or other.empty:
         raise NotMeasuredError("; ".join(told.values()))
+    if claim.baseline in told:
+        raise UndecidedError("; ".join(told.values()))
     own["sparsity"] = own["sparsity"].fillna(float(rows["sparsity"][rows["label"] == claim.method].min()))
     ratio = _enough(claim, paired_ratio(own["sparsity"], other["sparsity"]))
     return Measured(

@@ -6,11 +6,11 @@ from typing import Literal
 
 import pandas as pd
 
-from slt_bench.analysis.measured import Measured, NotMeasuredError, measure
+from slt_bench.analysis.measured import Measured, NotMeasuredError, UndecidedError, measure
 from slt_bench.analysis.statistics import Interval
 from slt_bench.published import Claim
 
-Verdict = Literal["held", "exceeded", "not held", "not measured"]
+Verdict = Literal["held", "exceeded", "not held", "undecided", "not measured"]
 NETWORK = ["dataset", "init", "rescale"]
 COLUMNS = {"hard": "accuracy", "relaxed": "relaxed_accuracy"}
 
@@ -22,9 +22,10 @@ class Judged:
     Attributes:
         claim: As published.
         verdict: "not held": the whole 95% interval lies below what was claimed. "exceeded": the whole interval lies
-            above it by more than the tolerance. "held": neither. "not measured": the records cannot tell.
+            above it by more than the tolerance. "held": neither. "undecided": what was measured is a bound that leaves
+            the claim open, or none. "not measured": records are missing.
         measured: The accuracy, the loss (both as fractions), or the ratio, over seeds; None where there is none.
-        reason: Why it is not measured, or what else there is to know.
+        reason: Why it is undecided or not measured, or what else there is to know.
     """
 
     claim: Claim
@@ -42,7 +43,8 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
 
     Where a curve of a ratio ends before its accuracy falls, the ratio is a bound: only what it shows is said, with what
     is known beside it, that no sparsity is above 1. A method that never comes near the accuracy is at most as sparse as
-    where it was measured first. Sparsities between measured points are interpolated, and where a verdict hangs on that,
+    where it was measured first. Where such a bound leaves the claim open it is undecided, as it is where the baseline
+    never comes near. Sparsities between measured points are interpolated, and where a verdict hangs on that,
     it is told.
     Seeds that were lost are told, and a ratio takes every seed. Of several budgets the one of most epochs counts.
 
@@ -60,6 +62,8 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
         verdict, remark = _verdict(claim, found)
     except NotMeasuredError as reason:
         return Judged(claim, "not measured", None, str(reason))
+    except UndecidedError as reason:
+        return Judged(claim, "undecided", None, str(reason))
     measured = None if found.more and found.less else found.interval
     reasons = [remark, _interpolated(claim, found, verdict), note]
     return Judged(claim, verdict, measured, "; ".join(filter(None, reasons)))
@@ -84,7 +88,7 @@ def _verdict(claim: Claim, found: Measured) -> tuple[Verdict, str]:
     if found.more and not found.less and claim.relation == "at least" and mean >= claimed:
         return "held", "a lower bound"
     if found.more or found.less:
-        raise NotMeasuredError(found.short or _too_early(claim, found))
+        return "undecided", _open(claim, found)
     return "held", "" if mean >= allowed else "the mean falls short, but its interval does not rule the claim out"
 
 
@@ -96,12 +100,14 @@ def _ruled_out(found: Measured) -> str:
     return f"{what}; and since no sparsity is above 1, at most {found.most:.2f}"
 
 
-def _too_early(claim: Claim, found: Measured) -> str:
-    """Why a ratio tells nothing where a curve ends before its accuracy falls."""
-    if found.more and found.less:
+def _open(claim: Claim, found: Measured) -> str:
+    """Why a bound leaves a claim open."""
+    if found.more and found.less and not found.short:
         return "the grids of both end before their accuracy falls"
-    bound, ends = ("at least", claim.method) if found.more else ("at most", claim.baseline)
-    return f"the ratio is {bound} {found.interval.mean:.2f}: the grid of {ends} ends too early to tell"
+    bound = "" if found.more and found.less else "a lower bound" if found.more else "an upper bound"
+    early = claim.method if found.more else claim.baseline if not found.short else ""
+    ends = f"the grid of {early} ends too early to tell" if early else ""
+    return "; ".join(filter(None, [bound, found.short, ends]))
 
 
 def _interpolated(claim: Claim, found: Measured, verdict: Verdict) -> str:
