@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slt_bench import benchmark, grid, plugins, random_state
+from slt_bench.archs import is_leaky
 from slt_bench.benchmark import Job, resolve_settings
 from slt_bench.data import default_root
 from slt_bench.data.dataset import Dataset
@@ -90,7 +91,7 @@ def main() -> None:
     job = next((job for job in jobs if (job.label, job.sparsity, job.seed) == wanted), None)
     if job is None:
         parser.error(f"{asked.benchmark} has no job of {asked.label} at sparsity {asked.sparsity:g}, seed {asked.seed}")
-    if not job.arch.startswith(("lenet", "mlp", "conv")):
+    if not job.arch.startswith(("lenet", "mlp", "conv")) or is_leaky(job.arch):
         parser.error(f"the ReLUs of {job.arch} cannot be watched; those of lenet300, mlp... and conv2 to conv8 can")
     print(f"{job.folder}: share of units that are zero for each of {IMAGES} images, by layer of ReLUs")
     print(" step     loss accuracy")

@@ -107,6 +107,9 @@ COUNTS = [
     ("lenet300", CIFAR, 100, count_mlp(3072, 300, 100, 100)),
     ("mlp30_10", MNIST, 10, count_mlp(784, 30, 10, 10)),
     ("mlp7", CIFAR, 100, count_mlp(3072, 7, 100)),
+    ("lenet300_leaky", MNIST, 10, 266_200),
+    ("mlp7_leaky", CIFAR, 100, count_mlp(3072, 7, 100)),
+    ("conv2_leaky", CIFAR, 10, 4_300_992),
     ("conv2", MNIST, 10, count_conv(2, 1, 28, 10)),
     ("conv4", MNIST, 10, count_conv(4, 1, 28, 10)),
     ("conv6", MNIST, 10, count_conv(6, 1, 28, 10)),
@@ -171,6 +174,8 @@ def test_every_named_architecture_takes_its_own_data_set(name):
     [
         ("lenet300", MNIST),
         ("mlp30_10", MNIST),
+        ("lenet300_leaky", MNIST),
+        ("conv2_leaky", CIFAR),
         ("conv2", CIFAR),
         ("conv8", CIFAR),
         ("conv6", (1, 8, 8)),
@@ -215,6 +220,18 @@ def test_an_image_does_not_change_another_once_statistics_are_fixed(arch):
         assert torch.equal(network(images, network.weights), together)
 
 
+def test_leaky_relus_let_a_quarter_through():
+    network = FrozenNetwork("mlp7_5_leaky", shape=MNIST, classes=10)
+    images = torch.randn(4, *MNIST, generator=torch.Generator().manual_seed(0))
+    first, second, last = (
+        part.view(layer.shape) for layer, part in zip(network.layers, network.weights.split(network.sizes), strict=True)
+    )
+    hidden = images.flatten(1) @ first.T
+    hidden = torch.where(hidden > 0, hidden, hidden / 4) @ second.T
+    hidden = torch.where(hidden > 0, hidden, hidden / 4) @ last.T
+    assert torch.allclose(network(images, network.weights), hidden, atol=1e-4)
+
+
 class TestRefusals:
     @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
     @pytest.mark.parametrize(
@@ -250,6 +267,11 @@ class TestRefusals:
     def test_unknown_names(self, name, answer):
         with pytest.raises(UserError, match=answer):
             check_shape(name, CIFAR, 10)
+
+    @pytest.mark.parametrize("name", ["resnet18_leaky", "wrn10_1_leaky", "conv2_leaky_leaky"])
+    def test_networks_that_have_no_leaky_kind(self, name):
+        with pytest.raises(UserError, match="other networks cannot"):
+            archs.find(name)
 
     @pytest.mark.parametrize("name", ["wrn11_1", "wrn4_1", "wrn1_1", "wrn29_10"])
     def test_depths_that_no_wide_resnet_has(self, name):

@@ -17,6 +17,7 @@ SMALL, CIFAR = (3, 8, 8), (3, 32, 32)
 FAMILIES = {
     "lenet300": (1, 8, 8),
     "conv4": SMALL,
+    "mlp30_leaky": SMALL,
     "resnet20": SMALL,
     "wrn10_1": SMALL,
     "resnet18": CIFAR,

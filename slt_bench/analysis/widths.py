@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from slt_bench.archs import hidden_widths, is_known
+from slt_bench.archs import hidden_widths, is_known, is_leaky
 from slt_bench.benchmark import REFERENCES
 
 ROUNDED = 0.5  # of a unit
@@ -19,7 +19,8 @@ def narrower(table: pd.DataFrame, arch: str) -> pd.DataFrame:
         The records with the column `width`, in (0, 1], relative to that network, of labels that were measured on
         several widths at one asked sparsity; none where no method that searches was, or a network is wider.
     """
-    known = {name: hidden_widths(name) for name in table["arch"].unique() if is_known(name)}
+    alike = (name for name in table["arch"].unique() if is_leaky(name) == is_leaky(arch))
+    known = {name: hidden_widths(name) for name in alike if is_known(name)}
     factors = {name: _factor(widths, known.get(arch, ())) for name, widths in known.items()}
     family = {name: factor for name, factor in factors.items() if factor}
     if max(family.values(), default=0.0) > 1:

@@ -6,7 +6,7 @@ frozen network takes the module over: it decides every weight itself, so a recip
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +35,10 @@ class Arch:
 
 
 ARCHS: dict[str, Arch] = {
-    "lenet300": Arch("LeNet-300-100: two hidden layers (LeCun et al. 1998)", "mlp:mlp", ((300, 100),), "mnist"),
+    "lenet300": Arch("LeNet-300-100: two hidden layers (LeCun et al. 1998)", "mlp:mlp", ((300, 100), 0.0), "mnist"),
     **{
         f"conv{depth}": Arch(
-            f"{depth} 3x3 convolutions, then three linear layers (Frankle and Carbin 2019)", "conv:conv", (depth,)
+            f"{depth} 3x3 convolutions, then three linear layers (Frankle and Carbin 2019)", "conv:conv", (depth, 0.0)
         )
         for depth in (2, 4, 6, 8)
     },
@@ -74,8 +74,9 @@ ARCHS: dict[str, Arch] = {
 
 FAMILIES = (
     "mlp<width>_<width>..., as mlp30_10 (hidden layers), wrn<depth>_<width>, as wrn16_8 (depth 6n+4), "
-    "and timm:<name of any timm model>"
+    "<lenet300, mlp... or conv...>_leaky (leaky ReLUs), and timm:<name of any timm model>"
 )
+SLOPE = 0.25  # of leaky ReLUs, below 0: that of a PReLU before it is trained (He et al. 2015)
 
 
 def find(name: str) -> Arch:
@@ -88,7 +89,7 @@ def find(name: str) -> Arch:
         return ARCHS[name]
     if re.fullmatch(r"mlp[1-9]\d{0,4}(_[1-9]\d{0,4}){0,9}", name):
         widths = tuple(map(int, name[3:].split("_")))
-        return Arch(f"hidden layers of {', '.join(map(str, widths))} units", "mlp:mlp", (widths,), "mnist")
+        return Arch(f"hidden layers of {', '.join(map(str, widths))} units", "mlp:mlp", (widths, 0.0), "mnist")
     if found := re.fullmatch(r"wrn([1-9]\d{0,3})_([1-9]\d{0,3})", name):
         depth, width = int(found[1]), int(found[2])
         if depth < 10 or (depth - 4) % 6:
@@ -96,7 +97,23 @@ def find(name: str) -> Arch:
         return Arch(f"the CIFAR Wide-ResNet-{depth}-{width}", "wide_resnet:wrn", (depth, width))
     if name.startswith("timm:"):
         return Arch(f"timm's {name[5:]}", "transformer:from_timm", (name[5:],))
+    if is_leaky(name):
+        return _leaky(name)
     raise unknown("architecture", name, ARCHS, f"Also: {FAMILIES}.")
+
+
+def _leaky(name: str) -> Arch:
+    """A fully connected or convolutional network without normalisation, with leaky ReLUs in place of its ReLUs."""
+    arch = find(name.removesuffix("_leaky"))
+    if arch.function not in {"mlp:mlp", "conv:conv"} or arch.arguments[1]:
+        raise UserError(f"'{name}': lenet300, mlp... and conv2 to conv8 can have leaky ReLUs, other networks cannot.")
+    about = f"{arch.about}; leaky ReLUs (slope {SLOPE}, as an untrained PReLU)"
+    return replace(arch, about=about, arguments=(arch.arguments[0], SLOPE))
+
+
+def is_leaky(name: str) -> bool:
+    """Whether the name asks for leaky ReLUs in place of ReLUs."""
+    return name.endswith("_leaky")
 
 
 def hidden_widths(name: str) -> tuple[int, ...]:
@@ -114,7 +131,7 @@ def is_known(name: str) -> bool:
     try:
         find(name)
     except UserError:
-        if re.fullmatch(r"wrn\d+_\d+", name):
+        if re.fullmatch(r"wrn\d+_\d+|.+_leaky", name):
             raise
         return False
     return True

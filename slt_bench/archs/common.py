@@ -6,3 +6,8 @@ from torch import nn
 
 SMALL_IMAGE = 64  # pixels a side up to which a network gets the stem of its CIFAR versions
 norm = partial(nn.BatchNorm2d, affine=False)
+
+
+def activation(slope: float) -> nn.Module:
+    """A ReLU, or where its slope below 0 is not 0 a leaky one (Maas et al. 2013)."""
+    return nn.LeakyReLU(slope) if slope else nn.ReLU()

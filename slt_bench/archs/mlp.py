@@ -5,10 +5,11 @@ from itertools import pairwise
 from torch import nn
 
 from slt_bench.archs import Shape
+from slt_bench.archs.common import activation
 
 
-def mlp(widths: tuple[int, ...], shape: Shape, classes: int) -> nn.Module:
-    """A chain of linear layers without biases, ReLU between them; images are flattened."""
+def mlp(widths: tuple[int, ...], slope: float, shape: Shape, classes: int) -> nn.Module:
+    """A chain of linear layers without biases, between them ReLUs with a slope below 0; images are flattened."""
     sizes = (shape[0] * shape[1] * shape[2], *widths)
-    hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair, bias=False), nn.ReLU())]
+    hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair, bias=False), activation(slope))]
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(sizes[-1], classes, bias=False))

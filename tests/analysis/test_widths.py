@@ -30,6 +30,12 @@ def test_nothing_is_found_for_one_that_is_not_the_widest_or_alone(arch):
     assert "width" in found
 
 
+def test_leaky_networks_are_compared_with_each_other():
+    archs = ("lenet300", "mlp30_10", "lenet300_leaky", "mlp75_25_leaky")
+    for widest, narrow in (archs[:2], archs[2:]):
+        assert narrower(table(*archs), widest)["arch"].tolist() == [widest, narrow]
+
+
 def test_one_network_under_two_names_is_alone():
     assert narrower(table("lenet300", "mlp300_100"), "lenet300").empty
 
