@@ -1,0 +1,32 @@
+"""The pages that readers follow: README, CHANGELOG and the reports' own."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "reports").glob("*/*.md"))]
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+
+
+def kept():
+    """What a clone has: a link to a report that lies here alone leads its reader nowhere."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        pytest.skip("no git repository around the suite: what a clone has is not known")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    files = {ROOT / line for line in listed.stdout.splitlines()}
+    return {file for file in files if file.exists()} | {folder for file in files for folder in file.parents}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_what_a_clone_has(page):
+    links = {link for link in LINK.findall(page.read_text()) if "://" not in link}
+    targets = {(page.parent / link).resolve() for link in links}
+    missing = targets - {path.resolve() for path in kept()}
+    assert not missing, f"{page.name} links to what a clone does not have"
