@@ -74,7 +74,7 @@ ARCHS: dict[str, Arch] = {
 
 FAMILIES = (
     "mlp<width>_<width>..., as mlp30_10 (hidden layers), wrn<depth>_<width>, as wrn16_8 (depth 6n+4), "
-    "<lenet300, mlp... or conv...>_leaky (leaky ReLUs), and timm:<name of any timm model>"
+    "lenet300_leaky, mlp30_10_leaky and conv2_leaky (leaky ReLUs), and timm:<name of any timm model>"
 )
 SLOPE = 0.25  # of leaky ReLUs, below 0: that of a PReLU before it is trained (He et al. 2015)
 

@@ -17,10 +17,13 @@ from slt_bench.words import count, duration
 
 
 def show_plan(selected: Selected, overview: Overview, todo: list[Job], wish: Wish) -> None:
-    """A row for each method, architecture and data set: its jobs by state; below it, what is to be run and its cost."""
+    """What all jobs share; a row for each method and network, jobs by state; what is to be run, and its cost."""
     plan = make_plan(todo, overview.found, wish)
     console = Console()
-    console.print(_cells(selected, overview))
+    alike, cells = _cells(selected, overview)
+    if alike:
+        console.print(alike, markup=False, highlight=False)
+    console.print(cells)
     console.print(f"{selected.benchmark.name}: {len(selected.jobs)} jobs, {len(todo)} to run. {cost(plan)}")
     for state in ("failed", "stale"):
         if left := len([job for job in overview.in_state(selected.jobs, state) if job not in todo]):
@@ -60,18 +63,23 @@ def _source(hardware: str) -> str:
     return hardware if hardware.startswith("a probe") else f"the records of {hardware}"
 
 
-def _cells(selected: Selected, overview: Overview) -> Table:
+def _cells(selected: Selected, overview: Overview) -> tuple[str, Table]:
+    """What all jobs share, in words, and a row for each method and whatever else differs, with its jobs by state."""
     states = [state for state in ORDER if state in overview.counts()]
-    table = Table("method", "arch", "data set", "init", "jobs", *states, box=box.SIMPLE_HEAD)
-    for column in table.columns[:4]:
-        column.overflow = "fold"
     cells: dict[tuple[str, str, str, str], list[str]] = {}
     for job in selected.jobs:
         cells.setdefault(job.cell, []).append(overview.states[job.id])
-    for (label, arch, dataset, init), found in cells.items():
+    names = ("method", "arch", "data set", "init")
+    shown = [0, *(index for index in (1, 2, 3) if len({cell[index] for cell in cells}) > 1)]
+    alike = ", ".join(f"{names[index]} {next(iter(cells))[index]}" for index in (1, 2, 3) if index not in shown)
+    head = [names[index] for index in shown]
+    table = Table(*head, "jobs", *states, box=box.SIMPLE_HEAD)
+    for column in table.columns[: len(shown)]:
+        column.overflow = "fold"
+    for cell, found in cells.items():
         counts = [str(found.count(state) or "") for state in states]
-        table.add_row(*map(escape, (label, arch, dataset, init)), str(len(found)), *counts)
-    return table
+        table.add_row(*(escape(cell[index]) for index in shown), str(len(found)), *counts)
+    return alike, table
 
 
 def _where(plan: Plan) -> str:

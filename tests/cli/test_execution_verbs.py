@@ -121,6 +121,16 @@ def test_a_dry_run_takes_the_same_options_as_a_plan(end):
     assert end("run", *options, "--dry-run") == end("plan", *options)
 
 
+def test_a_plan_tells_once_what_all_jobs_share(end):
+    options = ["--methods", "gates,edgepopup", "--datasets", "digits", "--seeds", "0", "--device", "cpu"]
+    alike, *rest = end("plan", *options, "--archs", "lenet300")[1].splitlines()
+    assert alike == "arch lenet300, data set digits, init signed_constant"
+    assert "lenet300" not in "".join(rest)
+    alike, *rest = end("plan", *options, "--archs", "lenet300,mlp8")[1].splitlines()
+    assert alike == "data set digits, init signed_constant"
+    assert sum("mlp8" in line for line in rest) == len(["gates", "edgepopup", "random_mask", "dense"])
+
+
 def test_a_plan_counts_what_failed_and_is_stale(end, put, todays):
     put("failed", range(2), reason="no luck")
     put("done", [2], method_version=0, provenance={})
