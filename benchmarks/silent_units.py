@@ -91,7 +91,9 @@ def main() -> None:
     job = next((job for job in jobs if (job.label, job.sparsity, job.seed) == wanted), None)
     if job is None:
         parser.error(f"{asked.benchmark} has no job of {asked.label} at sparsity {asked.sparsity:g}, seed {asked.seed}")
-    if not job.arch.startswith(("lenet", "mlp", "conv")) or is_leaky(job.arch):
+    if is_leaky(job.arch):
+        parser.error(f"the leaky ReLUs of {job.arch} are never silent")
+    if not job.arch.startswith(("lenet", "mlp", "conv")):
         parser.error(f"the ReLUs of {job.arch} cannot be watched; those of lenet300, mlp... and conv2 to conv8 can")
     print(f"{job.folder}: share of units that are zero for each of {IMAGES} images, by layer of ReLUs")
     print(" step     loss accuracy")

@@ -261,6 +261,7 @@ class TestRefusals:
             ("timm:resnet1", "resnet18"),
             ("timm:", "Unknown timm model"),
             ("conv3", "conv4"),
+            ("conv3_leaky", "architecture 'conv3_leaky'.*conv4"),
             ("", "Unknown architecture"),
         ],
     )
@@ -287,6 +288,10 @@ class TestRefusals:
         assert archs.is_known("lenet300")
         assert archs.is_known("wrn16_8")
         assert not archs.is_known("lenet30")
+        assert archs.is_known("mlp30_10_leaky")
+        assert not archs.is_known("somebody's own_leaky")
+        with pytest.raises(UserError, match="other networks cannot"):
+            archs.is_known("resnet18_leaky")
         with pytest.raises(UserError, match="6n\\+4"):
             archs.is_known("wrn11_1")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "reports").glob("*/*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "reports").glob("*/*.md"))]
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
 
@@ -16,12 +16,9 @@ def kept():
     """What a clone has: a link to a report that lies here alone leads its reader nowhere."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
         pytest.skip("no git repository around the suite: what a clone has is not known")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    files = {ROOT / line for line in listed.stdout.splitlines()}
-    return {file for file in files if file.exists()} | {folder for file in files for folder in file.parents}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = {ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).exists()}
+    return files | {ROOT / folder for file in files for folder in file.relative_to(ROOT).parents}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

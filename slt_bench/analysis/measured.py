@@ -14,11 +14,7 @@ FEWEST = 2  # seeds that a verdict takes
 
 
 class NotMeasuredError(Exception):
-    """There are no records that a verdict could be made of, and which are missing."""
-
-
-class UndecidedError(Exception):
-    """What the claim asks was run, and what came of it decides nothing, and why."""
+    """Too little was run or got through to tell, or records differ in what the claim does not name; and what."""
 
 
 class Measured(NamedTuple):
@@ -26,20 +22,21 @@ class Measured(NamedTuple):
 
     Attributes:
         interval: Over seeds: an accuracy or a loss as a fraction, or a ratio.
-        more: Whether the truth may be more: the method's curve ends before its accuracy falls.
-        less: Whether it may be less: the baseline's curve ends so, or some seeds never reach the accuracy.
+        more: Whether the truth may be more: the method's curve ends before its accuracy falls, or some seeds of the
+            baseline never reach the accuracy.
+        less: Whether it may be less: the same of the other.
+        why: Why it may be more or less, in words.
         most: What it cannot exceed.
         between: Where the mean would lie if nothing were interpolated: curves may fall right behind a measured point,
             or not before the next.
-        short: Which seeds never reach the accuracy; they count with the least sparsity that was measured.
     """
 
     interval: Interval
     more: bool = False
     less: bool = False
+    why: str = ""
     most: float = math.inf
     between: tuple[float, float] = (math.nan, math.nan)
-    short: str = ""
 
 
 def measure(claim: Claim, rows: pd.DataFrame) -> Measured:
@@ -50,8 +47,7 @@ def measure(claim: Claim, rows: pd.DataFrame) -> Measured:
         rows: The records of its network under one budget, as from `analysis.frame`, "accuracy" that of its readout.
 
     Raises:
-        NotMeasuredError: Where records are missing.
-        UndecidedError: Where some seed of the baseline never reaches the accuracy that sparsities are compared at.
+        NotMeasuredError: Where these records cannot tell.
     """
     if claim.ratio is not None:
         return _ratio(claim, rows)
@@ -69,31 +65,46 @@ def _loss(claim: Claim, rows: pd.DataFrame) -> Interval:
 
 
 def _ratio(claim: Claim, rows: pd.DataFrame) -> Measured:
-    """The ratio of both methods' sparsities at one accuracy."""
+    """The ratio of both methods' sparsities at one accuracy, of the seeds that both have.
+
+    A seed that never reaches the accuracy is at most as sparse as where it was measured first, and counts so.
+    """
     threshold = _reference(claim, rows) - claim.within / 100
-    own, other = (reaches(rows[rows["label"] == label], threshold) for label in (claim.method, claim.baseline))
+    own, other = (_reached(rows[rows["label"] == label], threshold) for label in (claim.method, claim.baseline))
+    if other.empty:
+        raise NotMeasuredError(f"no record of {claim.baseline} beside it")
     if claim.sparsity is not None:  # there the baseline is, by what is claimed
-        other = other.assign(sparsity=claim.sparsity, held=claim.sparsity, fallen=claim.sparsity, at_end=False)
-    never = {claim.method: own["sparsity"].isna(), claim.baseline: other["sparsity"].isna()}
-    told = {
-        label: f"{seeds.sum()} of {count(len(seeds), 'seed')} of {label} never reach {100 * threshold:.2f}%"
-        for label, seeds in never.items()
-        if seeds.any() or seeds.empty
-    }
-    if own.empty or other.empty:
-        raise NotMeasuredError("; ".join(told.values()))
-    if claim.baseline in told:
-        raise UndecidedError("; ".join(told.values()))
-    own["sparsity"] = own["sparsity"].fillna(float(rows["sparsity"][rows["label"] == claim.method].min()))
-    ratio = _enough(claim, paired_ratio(own["sparsity"], other["sparsity"]))
+        there = {"sparsity": claim.sparsity, "held": claim.sparsity, "fallen": claim.sparsity}
+        other = other.assign(**there, at_end=False, short=False)
+    seeds = own.index.intersection(other.index)
+    own, other = own.loc[seeds], other.loc[seeds]
+    if (other["sparsity"] == 0).any():
+        raise NotMeasuredError(
+            f"{claim.baseline} is as accurate as that at sparsity 0 alone, and no ratio is taken to it"
+        )
     return Measured(
-        ratio,
-        more=bool(own["at_end"].any()),
-        less=bool(other["at_end"].any() or told),
-        most=1 / float(other["sparsity"].min()),
+        _enough(claim, paired_ratio(own["sparsity"], other["sparsity"])),
+        more=bool((own["at_end"] | other["short"]).any()),
+        less=bool((other["at_end"] | own["short"]).any()),
+        why="; ".join([*_unknown(claim.method, own, threshold), *_unknown(claim.baseline, other, threshold)]),
+        most=math.inf if other["short"].any() else 1 / float(other["sparsity"].min()),
         between=(paired_ratio(own["held"], other["fallen"]).mean, paired_ratio(own["fallen"], other["held"]).mean),
-        short=told.get(claim.method, ""),
     )
+
+
+def _reached(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
+    """How far each seed holds an accuracy; those that never reach it ("short") as sparse as where they begin."""
+    found = reaches(rows, accuracy)
+    begin = rows["sparsity"].fillna(rows["asked_sparsity"]).groupby(rows["seed"]).min()
+    return found.assign(short=found["sparsity"].isna(), sparsity=found["sparsity"].fillna(begin))
+
+
+def _unknown(label: str, reached: pd.DataFrame, accuracy: float) -> list[str]:
+    """Why it is not known how sparse a label is at an accuracy, in words."""
+    seeds, short = count(len(reached), "seed"), int(reached["short"].sum())
+    never = [f"{short} of {seeds} of {label} never reach {100 * accuracy:.2f}%"] * bool(short)
+    ends = [f"the grid of {label} ends before its accuracy falls"] * bool(reached["at_end"].any())
+    return [*never, *ends]
 
 
 def _reference(claim: Claim, rows: pd.DataFrame) -> float:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from slt_bench.analysis.measured import Measured, NotMeasuredError, UndecidedError, measure
+from slt_bench.analysis.measured import Measured, NotMeasuredError, measure
 from slt_bench.analysis.statistics import Interval
 from slt_bench.published import Claim
 
@@ -22,16 +22,18 @@ class Judged:
     Attributes:
         claim: As published.
         verdict: "not held": the whole 95% interval lies below what was claimed. "exceeded": the whole interval lies
-            above it by more than the tolerance. "held": neither. "undecided": what was measured is a bound that leaves
-            the claim open, or none. "not measured": records are missing.
+            above it by more than the tolerance. "held": neither. "undecided": a ratio is a bound that leaves the claim
+            open, or not even that. "not measured": too little was run, or got through.
         measured: The accuracy, the loss (both as fractions), or the ratio, over seeds; None where there is none.
         reason: Why it is undecided or not measured, or what else there is to know.
+        bound: What `measured` is where it is a bound: the truth is "at least" or "at most" that.
     """
 
     claim: Claim
     verdict: Verdict
     measured: Interval | None
     reason: str
+    bound: Literal["", "at least", "at most"] = ""
 
 
 def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
@@ -42,10 +44,9 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
     above it, and exceeded where the whole interval lies below it by more than the tolerance.
 
     Where a curve of a ratio ends before its accuracy falls, the ratio is a bound: only what it shows is said, with what
-    is known beside it, that no sparsity is above 1. A method that never comes near the accuracy is at most as sparse as
-    where it was measured first. Where such a bound leaves the claim open it is undecided, as it is where the baseline
-    never comes near. Sparsities between measured points are interpolated, and where a verdict hangs on that,
-    it is told.
+    is known beside it, that no sparsity is above 1. A seed that never comes near the accuracy is at most as sparse as
+    where it was measured first. Where such a bound leaves the claim open it is undecided. Sparsities between measured
+    points are interpolated, and where a verdict hangs on that, it is told.
     Seeds that were lost are told, and a ratio takes every seed. Of several budgets the one of most epochs counts.
 
     Args:
@@ -62,11 +63,9 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
         verdict, remark = _verdict(claim, found)
     except NotMeasuredError as reason:
         return Judged(claim, "not measured", None, str(reason))
-    except UndecidedError as reason:
-        return Judged(claim, "undecided", None, str(reason))
     measured = None if found.more and found.less else found.interval
-    reasons = [remark, _interpolated(claim, found, verdict), note]
-    return Judged(claim, verdict, measured, "; ".join(filter(None, reasons)))
+    reasons = [found.why, remark, _interpolated(claim, found, verdict), note]
+    return Judged(claim, verdict, measured, "; ".join(filter(None, reasons)), _bound(found))
 
 
 def _as_one(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
@@ -82,32 +81,20 @@ def _verdict(claim: Claim, found: Measured) -> tuple[Verdict, str]:
         low, mean, high, claimed = -high, -mean, -low, -claimed
     allowed = claimed - (claim.allowance if claim.relation == "about" else 0.0)
     if (found.most if found.more else high) < allowed:
-        return "not held", _ruled_out(found)
+        return "not held", f"since no sparsity is above 1, at most {found.most:.2f}" if found.more else ""
     if low > claimed + claim.allowance and not found.less:
-        return "exceeded", "a lower bound" if found.more else ""
+        return "exceeded", ""
     if found.more and not found.less and claim.relation == "at least" and mean >= claimed:
-        return "held", "a lower bound"
-    if found.more or found.less:
-        return "undecided", _open(claim, found)
-    return "held", "" if mean >= allowed else "the mean falls short, but its interval does not rule the claim out"
+        return "held", ""
+    open_by_interval = not found.more and mean < allowed
+    remark = "the mean falls short, but its interval does not rule the claim out" if open_by_interval else ""
+    return "undecided" if found.more or found.less else "held", remark
 
 
-def _ruled_out(found: Measured) -> str:
-    """What to know of a measurement that rules a claim out."""
-    if not found.more:
-        return "; ".join(filter(None, ["an upper bound" if found.less else "", found.short]))
-    what = "the grids of both end early" if found.less else "a lower bound"
-    return f"{what}; and since no sparsity is above 1, at most {found.most:.2f}"
-
-
-def _open(claim: Claim, found: Measured) -> str:
-    """Why a bound leaves a claim open."""
-    if found.more and found.less and not found.short:
-        return "the grids of both end before their accuracy falls"
-    bound = "" if found.more and found.less else "a lower bound" if found.more else "an upper bound"
-    early = claim.method if found.more else claim.baseline if not found.short else ""
-    ends = f"the grid of {early} ends too early to tell" if early else ""
-    return "; ".join(filter(None, [bound, found.short, ends]))
+def _bound(found: Measured) -> Literal["", "at least", "at most"]:
+    if found.more == found.less:
+        return ""
+    return "at least" if found.more else "at most"
 
 
 def _interpolated(claim: Claim, found: Measured, verdict: Verdict) -> str:

@@ -74,7 +74,7 @@ ARCHS: dict[str, Arch] = {
 
 FAMILIES = (
     "mlp<width>_<width>..., as mlp30_10 (hidden layers), wrn<depth>_<width>, as wrn16_8 (depth 6n+4), "
-    "lenet300_leaky, mlp30_10_leaky and conv2_leaky (leaky ReLUs), and timm:<name of any timm model>"
+    "<lenet300, mlp<width>_..., or conv<depth>>_leaky (leaky ReLUs), and timm:<name of any timm model>"
 )
 SLOPE = 0.25  # of leaky ReLUs, below 0: that of a PReLU before it is trained (He et al. 2015)
 
@@ -103,7 +103,12 @@ def find(name: str) -> Arch:
 
 
 def _leaky(name: str) -> Arch:
-    """A fully connected or convolutional network without normalisation, with leaky ReLUs in place of its ReLUs."""
+    """A fully connected or convolutional network without normalisation, with leaky ReLUs in place of its ReLUs.
+
+    Its weights are other ones: they are drawn by the network's name.
+    """
+    if not is_known(name.removesuffix("_leaky")):
+        raise unknown("architecture", name, ARCHS, f"Also: {FAMILIES}.")
     arch = find(name.removesuffix("_leaky"))
     if arch.function not in {"mlp:mlp", "conv:conv"} or arch.arguments[1]:
         raise UserError(f"'{name}': lenet300, mlp... and conv2 to conv8 can have leaky ReLUs, other networks cannot.")
@@ -131,7 +136,7 @@ def is_known(name: str) -> bool:
     try:
         find(name)
     except UserError:
-        if re.fullmatch(r"wrn\d+_\d+|.+_leaky", name):
+        if re.fullmatch(r"wrn\d+_\d+", name) or (is_leaky(name) and is_known(name.removesuffix("_leaky"))):
             raise
         return False
     return True

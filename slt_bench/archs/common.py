@@ -9,5 +9,5 @@ norm = partial(nn.BatchNorm2d, affine=False)
 
 
 def activation(slope: float) -> nn.Module:
-    """A ReLU, or where its slope below 0 is not 0 a leaky one (Maas et al. 2013)."""
+    """A ReLU, or one that leaks (Maas et al. 2013): `slope` is that where the input is negative."""
     return nn.LeakyReLU(slope) if slope else nn.ReLU()

@@ -10,7 +10,7 @@ from slt_bench.errors import UserError
 def conv(depth: int, slope: float, shape: Shape, classes: int) -> nn.Module:
     """`depth` 3x3 convolutions in pairs of 64, 128, 256, 512 channels, each pair halved by pooling; 256, 256, classes.
 
-    ReLUs have a slope below 0.
+    `slope` is that of the ReLUs where their input is negative; 0: none, as usual.
 
     Raises:
         UserError: The images are too small to be halved `depth / 2` times.

@@ -60,8 +60,8 @@ def overall_plates(material: Overall) -> list[Plate]:
         caption = (
             "Each published claim beside what was measured here: the mean over seeds and its 95% interval, on the "
             "curve at the claimed sparsity. A claim is not held where the whole interval lies below it, exceeded "
-            "where it lies above by more than the tolerance, undecided where what was measured leaves it open, and not "
-            "measured where records are missing."
+            "where it lies above by more than the tolerance, undecided where what was measured is a bound that leaves "
+            "it open, and not measured where too little was run or got through."
         )
         plates.append(Plate("Published claims", caption, material.source, table=judged, files=files))
     chances = _chances(table, baseline)

@@ -11,6 +11,8 @@ from slt_bench.published import Claim
 
 GATES = {"gates": {0.5: [0.96, 0.97, 0.98], 0.9: [0.95, 0.96, 0.97], 0.99: [0.5, 0.5, 0.5]}}
 DENSE = {"dense": {0.0: [0.98, 0.98, 0.98]}}
+ENDS = "the grid of gates ends before its accuracy falls"
+BASELINE_ENDS = "the grid of edgepopup ends before its accuracy falls"
 
 
 def claim(**values):
@@ -137,7 +139,7 @@ def test_a_ratio_may_be_taken_where_the_baseline_has_a_sparsity():
     assert verdict(table(own | other), **(there | {"sparsity": 0.9}))[0] == "not measured"
     weak = {"gates": {0.6: [0.8, 0.8], 0.9: [0.7, 0.7]}}
     assert verdict(table(weak | other), **there)[:2] == (
-        "not held", "an upper bound; 2 of 2 seeds of gates never reach 85.00%",
+        "not held", "2 of 2 seeds of gates never reach 85.00%",
     )  # fmt: skip
 
 
@@ -172,13 +174,49 @@ def test_a_method_that_never_comes_near_the_accuracy_is_no_sparser_than_where_it
     records = table({"gates": {0.5: [0.7, 0.8], 0.9: [0.6, 0.6]}} | other)
     found, reason, measured = verdict(records, **RATIO, reference="baseline")
     assert (found, measured.mean) == ("not held", pytest.approx(0.5 / 0.8))
-    assert reason == "an upper bound; 2 of 2 seeds of gates never reach 89.00%"
+    assert reason == "2 of 2 seeds of gates never reach 89.00%"
     found, reason, measured = verdict(records, **(RATIO | {"ratio": 0.6}), reference="baseline")
     assert (found, measured.mean) == ("undecided", pytest.approx(0.5 / 0.8))
-    assert reason == "an upper bound; 2 of 2 seeds of gates never reach 89.00%"
-    other = table({"gates": {0.5: [0.95, 0.95]}} | {"edgepopup": {0.45: [0.95, 0.1]}})
-    assert verdict(other, **RATIO, reference="baseline") == (
-        "undecided", "1 of 2 seeds of edgepopup never reach 51.50%", None
+    assert reason == "2 of 2 seeds of gates never reach 89.00%"
+    late = {"gates": {0.3: [0.7, None, None], 0.9: [0.6, 0.6, 0.6]}, "edgepopup": {0.45: [0.9] * 3, 0.5: [0.4] * 3}}
+    late = table(late).query("label != 'gates' or asked_sparsity == 0.9 or status == 'done'")
+    measured = verdict(late, **RATIO, reference="baseline")[2]
+    assert measured.mean == pytest.approx((0.3 + 0.9 + 0.9) / 3 / 0.451, abs=0.01)  # of each seed its own first
+
+
+def test_a_baseline_that_never_comes_near_the_accuracy_leaves_the_least_that_the_ratio_can_be():
+    own = {"gates": {0.5: [0.95, 0.95], 0.9: [0.95, 0.95], 0.95: [0.1, 0.1]}}
+    records = table(own | {"edgepopup": {0.45: [0.99, 0.8], 0.6: [0.1, 0.1]}})
+    (one,) = judge([claim(**RATIO, reference="baseline")], records)
+    assert (one.verdict, one.bound) == ("undecided", "at least")
+    assert one.reason == "1 of 2 seeds of edgepopup never reach 88.50%"
+    assert one.measured.mean == pytest.approx(0.9038 / 0.45, abs=0.1)
+    assert verdict(records, **(RATIO | {"ratio": 1.1}), reference="baseline")[0] == "exceeded"
+    ends = table({"gates": {0.5: [0.95, 0.95]}} | {"edgepopup": {0.45: [0.95, 0.1]}})
+    assert verdict(ends, **RATIO, reference="baseline") == (
+        "undecided",
+        f"{ENDS}; 1 of 2 seeds of edgepopup never reach 51.50%; {BASELINE_ENDS}",
+        None,
+    )
+
+
+def test_a_ratio_is_taken_over_seeds_that_both_have():
+    own = {"gates": {0.5: [0.98, 0.98, 0.5], 0.9: [0.97, 0.97, 0.4], 0.99: [0.2, 0.2, 0.2]}}
+    other = {"edgepopup": {0.3: [0.98, 0.98], 0.45: [0.97, 0.97], 0.6: [0.1, 0.1]}}
+    dense = {"dense": {0.0: [0.98, 0.98]}}
+    assert verdict(table(own | other | dense), **RATIO)[0] == "held"  # gates' third seed has no partner
+    alone = {"edgepopup": {0.3: [0.98], 0.45: [0.1]}}
+    assert verdict(table(own | alone | dense), **RATIO)[:2] == (
+        "not measured", "1 seed of gates can be judged there, and a verdict takes 2",
+    )  # fmt: skip
+    assert verdict(table(own | dense), **RATIO)[:2] == ("not measured", "no record of edgepopup beside it")
+
+
+def test_no_ratio_is_taken_to_a_sparsity_of_0():
+    records = table(GATES | {"edgepopup": {0.0: [0.97, 0.98, 0.98], 0.5: [0.2, 0.2, 0.2]}} | DENSE)
+    found, reason, _ = verdict(records, **(RATIO | {"within": 0.0, "reference": "baseline"}))
+    assert (found, reason) == (
+        "not measured", "edgepopup is as accurate as that at sparsity 0 alone, and no ratio is taken to it",
     )  # fmt: skip
 
 
@@ -201,16 +239,16 @@ def test_a_grid_that_ends_too_early_gives_no_verdict_that_it_cannot_bear():
     lower = table({"gates": holds, "edgepopup": falls} | dense)
     found, reason, measured = verdict(lower, **RATIO)
     assert (found, measured.mean) == ("undecided", pytest.approx(0.6 / 0.45))
-    assert reason == "a lower bound; the grid of gates ends too early to tell"
+    assert reason == ENDS
     assert verdict(lower, **(RATIO | {"ratio": 1.1}))[0] == "exceeded"
     upper = table({"gates": falls, "edgepopup": holds} | dense)
     assert verdict(upper, **RATIO)[0] == "not held"
     found, reason, measured = verdict(upper, **(RATIO | {"ratio": 0.7}))
     assert (found, measured.mean) == ("undecided", pytest.approx(0.45 / 0.6))
-    assert reason == "an upper bound; the grid of edgepopup ends too early to tell"
+    assert reason == BASELINE_ENDS
     early = {0.3: [0.98, 0.98], 0.5: [0.98, 0.98]}
     assert verdict(table({"gates": holds, "edgepopup": early} | dense), **RATIO) == (
-        "undecided", "the grids of both end before their accuracy falls", None
+        "undecided", f"{ENDS}; {BASELINE_ENDS}", None
     )  # fmt: skip
 
 
@@ -219,12 +257,15 @@ def test_a_ratio_that_no_sparsity_can_reach_is_not_held_wherever_the_grid_ends()
     holds = {0.8: [0.98, 0.98], 0.98: [0.98, 0.98]}
     records = table({"gates": holds, "edgepopup": falls, "dense": {0.0: [0.98, 0.98]}})
     found, why, measured = verdict(records, **RATIO)
-    assert (found, why) == ("not held", "a lower bound; and since no sparsity is above 1, at most 1.11")
+    assert (found, why) == (
+        "not held",
+        f"{ENDS}; since no sparsity is above 1, at most 1.11",
+    )
     assert measured.mean == pytest.approx(0.98 / 0.9, abs=0.01)
     assert verdict(records, **(RATIO | {"ratio": 1.12}))[0] == "undecided"  # 1.11 is about as much
     both = table({"gates": holds, "edgepopup": holds, "dense": {0.0: [0.98, 0.98]}})
     assert verdict(both, **RATIO) == (
-        "not held", "the grids of both end early; and since no sparsity is above 1, at most 1.02", None
+        "not held", f"{ENDS}; {BASELINE_ENDS}; since no sparsity is above 1, at most 1.02", None
     )  # fmt: skip
 
 
@@ -232,10 +273,13 @@ def test_a_bound_alone_says_no_more_than_it_shows():
     falls = {0.3: [0.98, 0.98], 0.45: [0.97, 0.97], 0.6: [0.1, 0.1]}
     at_two = {"gates": {0.3: [0.98, 0.98], 0.9: [0.98, 0.98]}, "edgepopup": falls, "dense": {0.0: [0.98, 0.98]}}
     assert verdict(table(at_two), **RATIO)[0] == "undecided"  # 2.0 at least may be far above "about 2"
-    assert verdict(table(at_two), **(RATIO | {"relation": "at least"}))[:2] == ("held", "a lower bound")
+    assert verdict(table(at_two), **(RATIO | {"relation": "at least"}))[:2] == (
+        "held",
+        ENDS,
+    )
     one = table(at_two | {"gates": {0.3: [0.98, 0.5], 0.9: [0.98, 0.4]}})
     assert verdict(one, **RATIO) == (
-        "undecided", "1 of 2 seeds of gates never reach 97.00%; the grid of gates ends too early to tell", None
+        "undecided", f"1 of 2 seeds of gates never reach 97.00%; {ENDS}", None
     )  # fmt: skip
     uneven = at_two | {"gates": {0.3: [0.98, 0.98], 0.8: [0.98, 0.5], 0.9: [0.98, 0.4]}}
     assert verdict(table(uneven), **(RATIO | {"relation": "at least"}))[0] == "undecided"
@@ -245,7 +289,10 @@ def test_a_ratio_takes_every_seed():
     other = {"edgepopup": {0.3: [0.98] * 3, 0.45: [0.97] * 3, 0.6: [0.1] * 3}}
     own = {"gates": {0.5: [0.98, 0.98, 0.5], 0.9: [0.97, 0.97, 0.4], 0.99: [0.2, 0.2, 0.2]}}
     found, reason, _ = verdict(table(own | other | DENSE), **RATIO)
-    assert (found, reason) == ("undecided", "an upper bound; 1 of 3 seeds of gates never reach 97.00%")
+    assert (found, reason) == (
+        "undecided",
+        "1 of 3 seeds of gates never reach 97.00%; the mean falls short, but its interval does not rule the claim out",
+    )
 
 
 def test_what_was_not_run_is_not_measured():

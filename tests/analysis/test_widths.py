@@ -23,7 +23,7 @@ def test_widths_are_rounded_to_whole_units():
     assert found["width"].tolist() == pytest.approx([1, 0.33, 1 / 3])
 
 
-@pytest.mark.parametrize("arch", ["mlp30_10", "mlp100", "resnet20", "somebody's own"])
+@pytest.mark.parametrize("arch", ["mlp30_10", "mlp100", "resnet20", "somebody's own", "somebody's own_leaky"])
 def test_nothing_is_found_for_one_that_is_not_the_widest_or_alone(arch):
     found = narrower(table("lenet300", "mlp30_10", "mlp100", "resnet20", "somebody's own"), arch)
     assert found.empty

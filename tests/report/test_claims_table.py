@@ -43,6 +43,12 @@ def test_a_claim_and_what_was_measured_are_told_in_words(values, claimed, measur
     assert claims_frame([one]).loc[0, ["measured", "low", "n", "verdict"]].tolist() == [0.5, 0.49, 3, "not held"]
 
 
+def test_a_bound_is_told():
+    one = Judged(Claim(**ABOUT | RATIO), "undecided", Interval(1.5, 1.2, 1.8, 3), "why", "at least")
+    assert claims_table([one]).rows[0][2:] == ["at least 1.50 ± 0.30 (n=3)", "undecided", "why"]
+    assert claims_frame([one]).loc[0, ["bound", "verdict"]].tolist() == ["at least", "undecided"]
+
+
 def test_what_was_not_measured_has_a_dash():
     one = Judged(Claim(**ABOUT | RATIO), "not measured", None, "no record of gates")
     assert claims_table([one]).rows[0][2:] == ["-", "not measured", "no record of gates"]

@@ -25,12 +25,13 @@ def claims_table(verdicts: Sequence[Judged]) -> Table:
 
 
 def claims_frame(verdicts: Sequence[Judged]) -> pd.DataFrame:
-    """The same as numbers: a row a claim, with the claim's own fields, the measured interval and the verdict."""
+    """The same as numbers: a row a claim, its own fields, the measured interval, what bound that is, the verdict."""
     rows = []
     for one in verdicts:
         interval = one.measured or Interval(math.nan, math.nan, math.nan, 0)
         measured = {"measured": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
-        rows.append(one.claim.model_dump(mode="json") | measured | {"verdict": one.verdict, "reason": one.reason})
+        told = {"bound": one.bound, "verdict": one.verdict, "reason": one.reason}
+        rows.append(one.claim.model_dump(mode="json") | measured | told)
     return pd.DataFrame(rows)
 
 
@@ -62,11 +63,13 @@ def _measured(one: Judged) -> str:
     interval = one.measured
     if interval is None or not math.isfinite(interval.mean):
         return "-"
-    seeds = f" (n={interval.n})"
+    bound, seeds = f"{one.bound} " if one.bound else "", f" (n={interval.n})"
     if one.claim.accuracy is not None:
         return f"{percent(interval.mean, interval.half_width)}%{seeds}"
     if one.claim.loss is not None:
         return f"{percent(interval.mean, interval.half_width)} points below{seeds}"
     return (
-        f"{interval.mean:.2f}" + (f" ± {interval.half_width:.2f}" if math.isfinite(interval.half_width) else "") + seeds
+        f"{bound}{interval.mean:.2f}"
+        + (f" ± {interval.half_width:.2f}" if math.isfinite(interval.half_width) else "")
+        + seeds
     )
