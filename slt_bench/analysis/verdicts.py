@@ -11,6 +11,7 @@ from slt_bench.analysis.statistics import Interval
 from slt_bench.published import Claim
 
 Verdict = Literal["held", "exceeded", "not held", "undecided", "not measured"]
+Bound = Literal["", "at least", "at most"]
 NETWORK = ["dataset", "init", "rescale"]
 COLUMNS = {"hard": "accuracy", "relaxed": "relaxed_accuracy"}
 
@@ -33,7 +34,7 @@ class Judged:
     verdict: Verdict
     measured: Interval | None
     reason: str
-    bound: Literal["", "at least", "at most"] = ""
+    bound: Bound = ""
 
 
 def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
@@ -91,7 +92,7 @@ def _verdict(claim: Claim, found: Measured) -> tuple[Verdict, str]:
     return "undecided" if found.more or found.less else "held", remark
 
 
-def _bound(found: Measured) -> Literal["", "at least", "at most"]:
+def _bound(found: Measured) -> Bound:
     if found.more == found.less:
         return ""
     return "at least" if found.more else "at most"

@@ -257,10 +257,7 @@ def test_a_ratio_that_no_sparsity_can_reach_is_not_held_wherever_the_grid_ends()
     holds = {0.8: [0.98, 0.98], 0.98: [0.98, 0.98]}
     records = table({"gates": holds, "edgepopup": falls, "dense": {0.0: [0.98, 0.98]}})
     found, why, measured = verdict(records, **RATIO)
-    assert (found, why) == (
-        "not held",
-        f"{ENDS}; since no sparsity is above 1, at most 1.11",
-    )
+    assert (found, why) == ("not held", f"{ENDS}; since no sparsity is above 1, at most 1.11")
     assert measured.mean == pytest.approx(0.98 / 0.9, abs=0.01)
     assert verdict(records, **(RATIO | {"ratio": 1.12}))[0] == "undecided"  # 1.11 is about as much
     both = table({"gates": holds, "edgepopup": holds, "dense": {0.0: [0.98, 0.98]}})
@@ -273,10 +270,7 @@ def test_a_bound_alone_says_no_more_than_it_shows():
     falls = {0.3: [0.98, 0.98], 0.45: [0.97, 0.97], 0.6: [0.1, 0.1]}
     at_two = {"gates": {0.3: [0.98, 0.98], 0.9: [0.98, 0.98]}, "edgepopup": falls, "dense": {0.0: [0.98, 0.98]}}
     assert verdict(table(at_two), **RATIO)[0] == "undecided"  # 2.0 at least may be far above "about 2"
-    assert verdict(table(at_two), **(RATIO | {"relation": "at least"}))[:2] == (
-        "held",
-        ENDS,
-    )
+    assert verdict(table(at_two), **(RATIO | {"relation": "at least"}))[:2] == ("held", ENDS)
     one = table(at_two | {"gates": {0.3: [0.98, 0.5], 0.9: [0.98, 0.4]}})
     assert verdict(one, **RATIO) == (
         "undecided", f"1 of 2 seeds of gates never reach 97.00%; {ENDS}", None
