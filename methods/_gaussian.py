@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slt_bench.method import FrozenNetwork, Range, SparsityControl, add_noise
+from slt_bench.method import FrozenNetwork, Range, SparsityControl, add_noise_
 
 from ._leaky import leaky_clamp
 from ._multiplier import Multiplier
@@ -84,7 +84,7 @@ class GaussianGates(Shifted):
         """The gates; without eps in the relaxed network."""
         if not self.training:
             return self.expected().clamp(0, 1)
-        drawn = add_noise(self.expected(), "normal", self.sigma, self.generator)
+        drawn = add_noise_(self.expected(), "normal", self.sigma, self.generator)
         if self.settings.leak:
             return leaky_clamp(drawn, self.settings.leak)
         return functional.hardtanh_(drawn, 0, 1)  # a clamp; in place, and with a cheaper gradient

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, add_noise
+from slt_bench.method import FrozenNetwork, add_noise_
 
 from ._shifted import Shifted, ShiftedSettings
 
@@ -38,4 +38,4 @@ class Logits(Shifted):
 
     def drawn(self) -> Tensor:
         """The shifted logits with logistic noise, which are above 0 with the chance sigmoid(shifted)."""
-        return add_noise(self.shifted, "logistic", 1.0, self.generator)
+        return add_noise_(self.shifted, "logistic", 1.0, self.generator)

@@ -17,9 +17,10 @@ from slt_bench.method import (
     Method,
     OptimizerSettings,
     Range,
-    keep_top,
+    keep_top_of_each,
     magnitude,
     straight_through,
+    straight_through_,
 )
 
 
@@ -62,14 +63,10 @@ class Scores(Method):
     def through(self, sparsity: float) -> Tensor:
         """The mask of that sparsity as numbers, with the identity as its gradient."""
         rank = self.rank()
-        return straight_through(self.top(rank, sparsity), rank)
+        mask = self.top(rank, sparsity)
+        return straight_through(mask, rank) if rank.is_leaf else straight_through_(mask, rank)
 
     def top(self, rank: Tensor, sparsity: float) -> Tensor:
         """(N,) bool: the top of each layer, or of all of them together."""
         sizes = self.network.sizes if self.settings.scope == "layer" else [rank.numel()]
-        return torch.cat(
-            [
-                keep_top(part, part.numel() - int(sparsity * part.numel()), self.brackets.at(place, sparsity))
-                for place, part in enumerate(rank.split(sizes))
-            ]
-        )
+        return keep_top_of_each(rank, sizes, [size - int(sparsity * size) for size in sizes], self.brackets)

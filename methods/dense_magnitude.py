@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, keep_top
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, keep_top_of_each
 
 
 class Settings(OptimizerSettings):
@@ -70,5 +70,5 @@ class DenseMagnitude(Method):
 
     def _largest(self) -> Tensor:
         sizes = self.network.sizes if self.settings.scope == "layer" else [self.network.n]
-        parts = self.weights.abs().split(sizes)
-        return torch.cat([keep_top(part, len(part) - int(self.sparsity * len(part))) for part in parts])
+        counts = [size - int(self.sparsity * size) for size in sizes]
+        return keep_top_of_each(self.weights.abs(), sizes, counts)

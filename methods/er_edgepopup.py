@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, keep_top, magnitude
+from slt_bench.method import FrozenNetwork, keep_top_of_each, magnitude
 
 from ._scores import Scores, ScoreSettings
 
@@ -42,8 +42,7 @@ class ErEdgePopup(Scores):
         super().__init__(network, settings, sparsity)
         chance = torch.empty_like(network.weights).uniform_(generator=self.generator)
         counts = [-int(-settings.source_density * size // 1) for size in network.sizes]  # rounded up
-        parts = zip(chance.split(network.sizes), counts, strict=True)
-        self.register_buffer("given", torch.cat([keep_top(part, count) for part, count in parts]))
+        self.register_buffer("given", keep_top_of_each(chance, network.sizes, counts))
         self.density = self._density(0.0)
 
     @classmethod

@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, keep_top, straight_through
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, keep_top, straight_through_
 
 
 class Settings(OptimizerSettings):
@@ -56,7 +56,7 @@ class GemMiner(Method):
 
     def gates(self) -> Tensor:
         """The rounded scores of flagged weights; no gradient reaches the others."""
-        return straight_through(self.mask(), self.scores * self.flag)
+        return straight_through_(self.mask(), self.scores * self.flag)
 
     def mask(self) -> Tensor:
         """Flagged, and a score above 1/2."""

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, Method, MethodSettings, keep_top
+from slt_bench.method import FrozenNetwork, Method, MethodSettings, keep_top_of_each
 
 
 class Settings(MethodSettings):
@@ -32,12 +32,10 @@ class MagnitudeAtInit(Method):
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)
         chance = torch.empty_like(network.weights).uniform_(generator=self.generator)
-        size = network.weights.abs() * (1 + 1e-6 * chance)
+        magnitudes = network.weights.abs() * (1 + 1e-6 * chance)
         sizes = network.sizes if settings.scope == "layer" else [network.n]
-        parts = size.split(sizes)
-        self.register_buffer(
-            "kept", torch.cat([keep_top(part, len(part) - int(self.sparsity * len(part))) for part in parts])
-        )
+        counts = [size - int(self.sparsity * size) for size in sizes]
+        self.register_buffer("kept", keep_top_of_each(magnitudes, sizes, counts))
 
     def gates(self) -> Tensor:
         """The mask itself."""

@@ -18,7 +18,14 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, Method, MethodSettings, SparsityControl, keep_top, read_layer_densities
+from slt_bench.method import (
+    FrozenNetwork,
+    Method,
+    MethodSettings,
+    SparsityControl,
+    keep_top_of_each,
+    read_layer_densities,
+)
 
 SPREADS = ("uniform", "erk")
 
@@ -52,8 +59,7 @@ class RandomMask(Method):
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)
         ranks = torch.empty_like(network.weights).uniform_(generator=self.generator)
-        parts = zip(ranks.split(network.sizes), self._counts(), strict=True)
-        self.register_buffer("kept", torch.cat([keep_top(part, count) for part, count in parts]))
+        self.register_buffer("kept", keep_top_of_each(ranks, network.sizes, self._counts()))
 
     @classmethod
     def control(cls, settings: Settings) -> SparsityControl:

@@ -13,7 +13,7 @@ Normalisation statistics are measured (`measure_statistics`), never learned.
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +99,8 @@ class FrozenNetwork(nn.Module):
         convolutional = sum(len(layer.shape) == 4 for layer in self.layers) > 1  # one alone cuts an image into patches
         self.memory_format = torch.channels_last if convolutional else torch.contiguous_format
         self.register_buffer("lengths", torch.tensor(self.sizes, device=self.device), persistent=False)
+        self._sizes = np.array(self.sizes, dtype=np.float32)
+        self._last: tuple[list[float], Tensor] = ([], torch.empty(0))  # what a layer was last scaled by, and to what
         self._fix_everything_else()
         self.register_buffer("weights", torch.from_numpy(self._draw()).to(self.device), persistent=False)
         self._move_to_device()
@@ -137,27 +139,42 @@ class FrozenNetwork(nn.Module):
         weights = self.weights if weights is None else weights
         frozen = not weights.requires_grad and gates.dtype == weights.dtype
         if self.rescale == "density" and frozen and is_long(gates):
-            return scaled_product(weights, self._factors(gates), gates, self.sizes)
+            return scaled_product(weights, self._factors_on_cpu(gates), gates, self.sizes)
         return self.rescaled(weights, gates) * gates
 
     def rescaled(self, weights: Tensor, gates: Tensor) -> Tensor:
         """(N,) the weights, divided as the network says by the root of each layer's density under the gates."""
         if self.rescale == "none":
             return weights
-        factors = self._factors(gates)
         if weights.requires_grad:
-            return weights * self.spread(factors)
+            return weights * self.spread(self._factors(gates))
         if weights.is_cuda:
             scaled = weights.clone()
-            torch._foreach_mul_(scaled.split(self.sizes), factors.unbind())
+            torch._foreach_mul_(scaled.split(self.sizes), self._factors(gates).unbind())
             return scaled
-        scaled = torch.empty_like(weights)  # where passes over memory cost more than calls
+        factors = self._factors_on_cpu(gates)
+        if weights is not self.weights:
+            return self._scaled(weights, factors)
+        if factors != self._last[0]:  # they stay while masks keep their sparsity
+            self._last = factors, self._scaled(weights, factors)
+        return self._last[1]
+
+    def _scaled(self, weights: Tensor, factors: Sequence[float]) -> Tensor:
+        """Layer by layer, where passes over memory cost more than calls."""
+        scaled = torch.empty_like(weights)
         for out, part, factor in zip(*(vector.split(self.sizes) for vector in (scaled, weights)), factors, strict=True):
             torch.mul(part, factor, out=out)
         return scaled
 
     def _factors(self, gates: Tensor) -> Tensor:
         return self.densities(gates.detach()).rsqrt()
+
+    def _factors_on_cpu(self, gates: Tensor) -> list[float]:
+        """The same numbers by NumPy: for a few, torch's calls take longer than their work."""
+        gates = gates.detach().float()
+        sums = np.array([torch.dot(part, part).item() for part in gates.split(self.sizes)], dtype=np.float32)
+        factors: list[float] = (1 / np.sqrt(np.maximum(sums, 1) / self._sizes)).tolist()
+        return factors
 
     def densities(self, gates: Tensor) -> Tensor:
         """(L,) the mean of the squared gates of each layer, at least 1 / its size; of a mask: its density."""

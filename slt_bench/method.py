@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
-from slt_bench.noise import add_noise, noise
+from slt_bench.noise import add_noise_, noise
 from slt_bench.products import magnitude
-from slt_bench.ranking import Brackets, keep_top, kth_smallest
+from slt_bench.ranking import Brackets, keep_top, keep_top_of_each, kth_smallest
 from slt_bench.streams import derive_seed
 
 __all__ = [
@@ -34,14 +34,16 @@ __all__ = [
     "Purity",
     "Range",
     "SparsityControl",
-    "add_noise",
+    "add_noise_",
     "keep_top",
+    "keep_top_of_each",
     "kth_smallest",
     "magnitude",
     "noise",
     "ramp",
     "read_layer_densities",
     "straight_through",
+    "straight_through_",
 ]
 
 SparsityControl = Literal["exact", "approximate", "none"]
@@ -232,6 +234,18 @@ def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
     """The mask as numbers, its gradient handed to the scores as if the mask were the scores (Bengio et al. 2013)."""
     result: Tensor = _StraightThrough.apply(mask, scores)
     return result
+
+
+def straight_through_(mask: Tensor, scores: Tensor) -> Tensor:
+    """As `straight_through`, written over the scores, which nobody else may need: a vector of N less, and a pass.
+
+    Raises:
+        ValueError: The scores are a parameter, which would be lost.
+    """
+    if scores.is_leaf and scores.requires_grad:
+        raise ValueError("A mask was to be written over a parameter; take straight_through, which leaves it alone.")
+    scores.detach().copy_(mask.view(torch.uint8) if mask.dtype == torch.bool else mask)  # the record of how they came
+    return scores  # stays, and with it their gradient
 
 
 def ramp(fraction: float, until: float = 1.0, power: float = 3.0) -> float:

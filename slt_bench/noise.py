@@ -8,7 +8,7 @@ next to nothing there, and a place known to the processor alone would have to be
 """
 
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,36 +32,32 @@ def noise(kind: Kind, like: Tensor, generator: torch.Generator) -> Tensor:
     Returns:
         (n,), the caller's own.
     """
-    return fresh_noise(kind, like, generator) if like.is_cuda else torch.cat(_pieces(kind, like, generator))
+    return fresh_noise(kind, like, generator) if like.is_cuda else torch.cat(_pieces(kind, like.detach(), generator))
 
 
-def add_noise(values: Tensor, kind: Kind, scale: float, generator: torch.Generator) -> Tensor:
-    """(n,) values + scale * noise, differentiable in the values, for one pass over them."""
-    pieces = [fresh_noise(kind, values, generator)] if values.is_cuda else _pieces(kind, values, generator)
-    if len(pieces) == 1:
-        return torch.add(values, pieces[0], alpha=scale)
-    result: Tensor = _AddPieces.apply(values, scale, pieces)
-    return result
+def add_noise_(values: Tensor, kind: Kind, scale: float, generator: torch.Generator) -> Tensor:
+    """Add scale * noise to (n,) values in their place; gradients pass through as if nothing had been added.
 
+    Raises:
+        ValueError: The values are a parameter, which would be lost.
 
-class _AddPieces(torch.autograd.Function):
-    """Adds pieces one after the other: to put them together first would be a pass of its own over N numbers."""
-
-    @staticmethod
-    def forward(_: Any, values: Tensor, scale: float, pieces: list[Tensor]) -> Tensor:
-        result = torch.empty_like(values)
-        for out, part, piece in zip(result.split(PIECE), values.split(PIECE), pieces, strict=True):
-            torch.add(part, piece, alpha=scale, out=out)
-        return result
-
-    @staticmethod
-    def backward(_: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0], None, None
+    Returns:
+        The values.
+    """
+    if values.is_leaf and values.requires_grad:
+        raise ValueError("Noise was to be added to a parameter in its place; add it to what is computed from it.")
+    plain = values.detach()  # a sum's gradient needs no record of it
+    if values.is_cuda:
+        plain.add_(fresh_noise(kind, plain, generator), alpha=scale)
+        return values
+    for part, piece in zip(plain.split(PIECE), _pieces(kind, plain, generator), strict=True):
+        part.add_(piece, alpha=scale)  # piece by piece: to put them together first would be a pass over N numbers
+    return values
 
 
 def _pieces(kind: Kind, like: Tensor, generator: torch.Generator) -> list[Tensor]:
     """Numbers of the table, in pieces that make a vector together; not to be written to."""
-    table, sizes = _table(kind), [len(part) for part in like.detach().split(PIECE)]
+    table, sizes = _table(kind), [len(part) for part in like.split(PIECE)]
     places = torch.randint(TABLE - PIECE, (1 + like.numel() // PIECE,), generator=generator).tolist()
     return [table[place : place + size].to(like.dtype) for place, size in zip(places, sizes, strict=False)]
 

@@ -18,12 +18,12 @@ def is_long(vector: Tensor) -> bool:
     return vector.numel() > PIECE and not vector.is_cuda
 
 
-def scaled_product(weights: Tensor, factors: Tensor, values: Tensor, sizes: Sequence[int]) -> Tensor:
+def scaled_product(weights: Tensor, factors: Sequence[float], values: Tensor, sizes: Sequence[int]) -> Tensor:
     """(weights * factors) * values, of which only `values` gets a gradient; no scaled copy of the weights is kept.
 
     Args:
         weights: (N,).
-        factors: (L,), one for each layer.
+        factors: L, one for each layer.
         values: (N,), of the type of `weights`.
         sizes: Of the layers; they sum up to N.
 
@@ -44,9 +44,9 @@ class _ScaledProduct(torch.autograd.Function):
     """Its derivative is itself: the gradient takes the place of the values."""
 
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, factors: Tensor, values: Tensor, sizes: Sequence[int]) -> Tensor:
-        ctx.save_for_backward(weights, factors)
-        ctx.sizes = sizes
+    def forward(ctx: Any, weights: Tensor, factors: Sequence[float], values: Tensor, sizes: Sequence[int]) -> Tensor:
+        ctx.save_for_backward(weights)
+        ctx.factors, ctx.sizes = factors, sizes
         result, scaled = torch.empty_like(values), weights.new_empty(min(PIECE, weights.numel()))
         layers = zip(*(vector.split(sizes) for vector in (weights, values, result)), strict=True)
         for factor, layer in zip(factors, layers, strict=True):
@@ -56,8 +56,8 @@ class _ScaledProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, None]:
-        weights, factors = ctx.saved_tensors
-        return None, None, scaled_product(weights, factors, grads[0], ctx.sizes), None
+        (weights,) = ctx.saved_tensors
+        return None, None, scaled_product(weights, ctx.factors, grads[0], ctx.sizes), None
 
 
 class _Magnitude(torch.autograd.Function):

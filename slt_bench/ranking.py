@@ -1,7 +1,9 @@
 """The largest of many numbers, by selection in linear time."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -10,7 +12,8 @@ from torch import Tensor
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-FEW = 1 << 14  # numbers that NumPy partitions as fast
+FEW = 1 << 14  # numbers that any NumPy partitions as fast
+FEW_OF_VECTORS = 1 << 19  # and those that vectorised NumPy does: 2 MiB, which a processor's own cache holds
 MOST, LEAST = 1 / 64, 1 / 512  # of all numbers, within a bracket
 START, WIDEST = 2**-8, 1e30  # half of a bracket: of a number, as far as the histogram's bins go; and at most
 HALVES, SIGN = 1 << 16, 1 << 15  # values of half a float32's bits; from `SIGN` on upper ones are of negative numbers
@@ -28,69 +31,102 @@ class Bracket:
     middle: float = math.nan
     half: float = 0.0
 
-    def keep_top(self, array: Floats, count: int) -> Bools:
-        """As without a bracket, of more than `FEW` numbers; 0 < count < n."""
-        kept = self._within(array, count)
-        if kept is None:
+    def keep_top(self, array: Floats, count: int, kept: Bools) -> None:
+        """As without a bracket, of more than `FEW` numbers; 0 < count < n. The mask is written to `kept`, (n,)."""
+        if not self._within(array, count, kept):
             found = _kth_smallest(array, array.size - count)
             self._move(found, max(2 * self.half, START * abs(float(found))))
-            kept = _above(array, found, count)
-        return kept
+            _above(array, found, count, kept)
 
-    def _within(self, array: Floats, count: int) -> Bools | None:
-        """The mask, where the last number that it leaves out lies within; else None."""
-        kept = array >= self.middle - self.half
+    def _within(self, array: Floats, count: int, kept: Bools) -> bool:
+        """Write the mask, where the last number that it leaves out lies within; whether it does."""
+        np.greater_equal(array, self.middle - self.half, out=kept)
         near = np.flatnonzero(kept & (array < self.middle + self.half))
         inside, rank = array[near], int(np.count_nonzero(kept)) - count
         if not 0 < rank <= len(inside):
-            return None
+            return False
         found = np.partition(inside, rank - 1)[rank - 1]
         kept[near] = _above(inside, found, len(inside) - rank)
         few, many = len(inside) < LEAST * array.size, len(inside) > MOST * array.size
         self._move(found, self.half * (2 if few else 0.5 if many else 1))
-        return kept
+        return True
 
     def _move(self, middle: np.float32, half: float) -> None:
         self.middle, self.half = float(middle), min(half, WIDEST)
 
 
 class Brackets:
-    """Those of several vectors, each made when it is first asked for."""
+    """Those of several vectors, or of several numbers to keep, each made when it is first asked for."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[float, ...], Bracket] = {}
+        self._made: dict[tuple[int, ...], Bracket] = {}
 
-    def at(self, *key: float) -> Bracket:
-        """The bracket of one vector."""
+    def at(self, *key: int) -> Bracket:
+        """The bracket of one of them."""
         return self._made.setdefault(key, Bracket())
 
 
-def keep_top(values: Tensor, count: int, bracket: Bracket | None = None) -> Tensor:
+def keep_top(values: Tensor, count: int) -> Tensor:
     """A mask of the `count` largest of a vector, found by selection in linear time; ties go to the lowest index.
 
     Args:
         values: (n,) numbers without NaN, of a type that NumPy has.
         count: How many to keep; below 0 counts as 0, above n as n.
-        bracket: Of this vector, where it is ranked again and again: that takes a third of the time.
 
     Returns:
         (n,) bool with exactly `count` True. On CUDA nothing waits for the device.
     """
+    return keep_top_of_each(values, [values.numel()], [count])
+
+
+def keep_top_of_each(
+    values: Tensor, sizes: Sequence[int], counts: Sequence[int], brackets: Brackets | None = None
+) -> Tensor:
+    """A mask of the largest of each part of a vector, as `keep_top` finds them: of each layer, for instance.
+
+    Args:
+        values: (N,) numbers without NaN, of a type that NumPy has.
+        sizes: Of the parts; they sum up to N.
+        counts: How many to keep of each part.
+        brackets: Of this vector, where it is ranked again and again: that takes a third of the time.
+
+    Returns:
+        (N,) bool.
+    """
     values = values.detach()
-    removed = values.numel() - count
-    if removed <= 0 or count <= 0:
-        return torch.full_like(values, removed <= 0, dtype=torch.bool)
     if values.is_cuda:
+        return torch.cat([_keep_top_on_device(*part) for part in zip(values.split(list(sizes)), counts, strict=True)])
+    array, mask = values.numpy(), np.empty(len(values), dtype=np.bool_)
+    end = 0
+    for place, (size, count) in enumerate(zip(sizes, counts, strict=True)):
+        start, end = end, end + size
+        bracket = brackets.at(place, count) if brackets and size > FEW else None
+        _keep_top(array[start:end], count, mask[start:end], bracket)
+    return torch.from_numpy(mask)
+
+
+def _keep_top_on_device(values: Tensor, count: int) -> Tensor:
+    if 0 < count < len(values):
         return keep_top_by_sort(values, count)
-    array = values.numpy()
-    if bracket is not None and array.size > FEW:
-        return torch.from_numpy(bracket.keep_top(array, count))
-    return torch.from_numpy(_above(array, _kth_smallest(array, removed), count))
+    return torch.full_like(values, count > 0, dtype=torch.bool)
 
 
-def _above(array: Floats, last: np.float32, count: int) -> Bools:
-    """A mask of the `count` numbers above the last that it leaves out; of those that equal it, the first."""
-    kept: Bools = array > last
+def _keep_top(array: Floats, count: int, kept: Bools, bracket: Bracket | None) -> None:
+    """Write a mask of the `count` largest to `kept`."""
+    if not 0 < count < array.size:
+        kept[:] = count > 0
+    elif bracket is not None:
+        bracket.keep_top(array, count, kept)
+    else:
+        _above(array, _kth_smallest(array, array.size - count), count, kept)
+
+
+def _above(array: Floats, last: np.float32, count: int, kept: Bools | None = None) -> Bools:
+    """A mask of the `count` numbers above the last that it leaves out; of those that equal it, the first.
+
+    It is written to `kept`, (n,), where that is given.
+    """
+    kept = np.greater(array, last, out=kept)
     missing = count - np.count_nonzero(kept)
     if missing:
         kept[np.flatnonzero(array == last)[:missing]] = True
@@ -132,7 +168,7 @@ def _kth_smallest(array: Floats, k: int) -> np.float32:
     A histogram of the upper halves of their bits tells which share theirs with the k-th smallest: sign, exponent and 7
     bits of the mantissa. Where those still are many, a histogram of the lower halves tells the rest.
     """
-    if array.size <= FEW or array.dtype != np.float32:
+    if array.size <= _few() or array.dtype != np.float32:
         ranked: np.float32 = np.partition(array, k - 1)[k - 1]
         return ranked
     upper = (np.ascontiguousarray(array).view(np.uint32) >> 16).view(np.int32)
@@ -146,6 +182,16 @@ def _kth_smallest(array: Floats, k: int) -> np.float32:
     counts = _count((inside.view(np.uint32) & (HALVES - 1)).view(np.int32))
     rest = len(counts) - 1 - _locate(counts[::-1], rank)[0] if half >= SIGN else _locate(counts, rank)[0]
     return np.uint32(half << 16 | rest).view(np.float32)
+
+
+@cache
+def _few() -> int:
+    """Of how many numbers a histogram is worth its own passes: it takes long where it finds the cache taken.
+
+    NumPy has a vectorised quickselect for processors with AVX2 or AVX-512, which takes a tenth of the other's time.
+    """
+    found = (np.show_config(mode="dicts") or {}).get("SIMD Extensions", {}).get("found", [])
+    return FEW_OF_VECTORS if {"AVX2", "AVX512_SKX", "X86_V3"}.intersection(found) else FEW
 
 
 def _count(halves: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -5,12 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork, layer_table
 from slt_bench.plugins import load
+from slt_bench.ranking import keep_top_of_each
 
 MNIST, CIFAR, DIGITS, TINY = (1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 8, 8)
 
@@ -295,6 +298,20 @@ class TestRescale:
             density = np.count_nonzero(bits[part]) / layer.size
             assert np.allclose(effective[part], weights[part] * bits[part] / math.sqrt(density), rtol=1e-6)
             start += layer.size
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5]), st.booleans()), max_size=6))
+    def test_is_the_same_whatever_was_asked_before(self, asked):
+        """Masks of one sparsity have the same densities, for which scaled weights are kept; others come between."""
+        frozen = FrozenNetwork("mlp20_10", shape=(1, 4, 4), classes=3, init="kaiming_normal")
+        generator = torch.Generator().manual_seed(0)
+        for of_a_mask, density, own in asked:
+            chance = torch.rand(frozen.n, generator=generator)
+            mask = keep_top_of_each(chance, frozen.sizes, [round(density * size) for size in frozen.sizes])
+            gates = mask.float() if of_a_mask else chance * density
+            weights = torch.randn(frozen.n, generator=generator) if own else frozen.weights
+            plain = weights * frozen.spread(frozen.densities(gates).rsqrt()) * gates
+            assert torch.equal(frozen.effective(gates, weights), plain)
 
     def test_none_leaves_the_weights_as_they_are(self):
         network = make(rescale="none")

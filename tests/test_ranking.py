@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slt_bench.ranking import Bracket, keep_top, kth_smallest
+from slt_bench import ranking
+from slt_bench.ranking import FEW, FEW_OF_VECTORS, Brackets, keep_top, keep_top_of_each, kth_smallest
 
 MANY = 20_001  # of which a histogram is made first
 
@@ -23,6 +24,14 @@ NUMBERS = st.one_of(
     st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=60),
     st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=60),
 )
+
+
+@pytest.fixture(scope="module", params=[FEW, FEW_OF_VECTORS], autouse=True)
+def few(request):
+    """What NumPy partitions itself, on processors without and with wide vectors."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "_few", lambda: request.param)
+        yield
 
 
 class TestKeepTop:
@@ -59,19 +68,19 @@ class TestKeepTop:
 
     def test_of_a_vector_that_changes_is_the_same_with_a_bracket(self):
         random = np.random.default_rng(0)
-        numbers, bracket = random.normal(size=MANY).astype(np.float32), Bracket()
+        numbers, brackets = random.normal(size=MANY).astype(np.float32), Brackets()
         for step in range(60):
             numbers += np.float32(0.01 * random.normal() + 10 * (step in {20, 40})) * numbers
             numbers[: 5000 * (step > 50)] = 0.25
             count = MANY // (2 if step == 30 else 10)
-            mask = keep_top(torch.from_numpy(numbers), count, bracket)
+            mask = keep_top_of_each(torch.from_numpy(numbers), [MANY], [count], brackets)
             assert mask.tolist() == reference_keep_top(numbers, count).tolist()
 
     @pytest.mark.parametrize("number", [0.0, -3.0, np.inf, -np.inf, 3e38])
     def test_a_bracket_bears_any_number(self, number):
-        numbers, bracket = np.full(MANY, number, np.float32), Bracket()
+        numbers, brackets = np.full(MANY, number, np.float32), Brackets()
         for count in (5, 5, MANY - 5, 5):
-            mask = keep_top(torch.from_numpy(numbers), count, bracket)
+            mask = keep_top_of_each(torch.from_numpy(numbers), [MANY], [count], brackets)
             assert mask.tolist() == reference_keep_top(numbers, count).tolist()
             numbers[count] = 0.0
 
@@ -80,6 +89,26 @@ class TestKeepTop:
         before = values.detach().clone()
         assert not keep_top(values, 300).requires_grad
         assert torch.equal(values, before)
+
+
+class TestKeepTopOfEach:
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(st.tuples(NUMBERS, st.integers(-2, 65)), min_size=1, max_size=5), st.integers(0, 4))
+    def test_is_that_of_each_part(self, parts, large):
+        values = [
+            np.resize(np.float32(part), MANY if place == large else len(part)) for place, (part, _) in enumerate(parts)
+        ]
+        counts = [count for _, count in parts]
+        whole = torch.from_numpy(np.concatenate(values))
+        expected = np.concatenate([reference_keep_top(part, count) for part, count in zip(values, counts, strict=True)])
+        brackets = Brackets()
+        for given_brackets in (None, brackets, brackets):
+            mask = keep_top_of_each(whole, [len(part) for part in values], counts, given_brackets)
+            assert mask.tolist() == expected.tolist()
+
+    def test_its_parts_must_be_as_many_as_its_counts(self):
+        with pytest.raises(ValueError, match="shorter"):
+            keep_top_of_each(torch.rand(10), [5, 5], [2])
 
 
 class TestKthSmallest:
