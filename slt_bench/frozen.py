@@ -100,10 +100,10 @@ class FrozenNetwork(nn.Module):
         self.memory_format = torch.channels_last if convolutional else torch.contiguous_format
         self.register_buffer("lengths", torch.tensor(self.sizes, device=self.device), persistent=False)
         self._sizes = np.array(self.sizes, dtype=np.float32)
-        self._last: tuple[list[float], Tensor] = ([], torch.empty(0))  # what a layer was last scaled by, and to what
         self._fix_everything_else()
         self.register_buffer("weights", torch.from_numpy(self._draw()).to(self.device), persistent=False)
         self._move_to_device()
+        self._last: tuple[list[float], int, Tensor, Tensor] = ([], 0, self.weights, self.weights)
 
     def forward(self, x: Tensor, effective: Tensor) -> Tensor:
         """Logits (B, classes) of images (B, *shape), with the vector `effective` (N,) in place of the weights."""
@@ -138,9 +138,15 @@ class FrozenNetwork(nn.Module):
         """
         weights = self.weights if weights is None else weights
         frozen = not weights.requires_grad and gates.dtype == weights.dtype
-        if self.rescale == "density" and frozen and is_long(gates):
-            return scaled_product(weights, self._factors_on_cpu(gates), gates, self.sizes)
-        return self.rescaled(weights, gates) * gates
+        if self.rescale == "none" or not frozen or gates.is_cuda:
+            return self.rescaled(weights, gates) * gates
+        factors = self._factors_on_cpu(gates)
+        if is_long(gates):
+            return scaled_product(weights, factors, gates, self.sizes)
+        last = factors, weights._version  # noqa: SLF001 - counts how often they were written to
+        if self._last[:2] != last or self._last[2] is not weights:  # under masks of one sparsity they stay
+            self._last = *last, weights, self._scaled(weights, factors)
+        return self._last[3] * gates
 
     def rescaled(self, weights: Tensor, gates: Tensor) -> Tensor:
         """(N,) the weights, divided as the network says by the root of each layer's density under the gates."""
@@ -152,12 +158,7 @@ class FrozenNetwork(nn.Module):
             scaled = weights.clone()
             torch._foreach_mul_(scaled.split(self.sizes), self._factors(gates).unbind())
             return scaled
-        factors = self._factors_on_cpu(gates)
-        if weights is not self.weights:
-            return self._scaled(weights, factors)
-        if factors != self._last[0]:  # they stay while masks keep their sparsity
-            self._last = factors, self._scaled(weights, factors)
-        return self._last[1]
+        return self._scaled(weights, self._factors_on_cpu(gates))
 
     def _scaled(self, weights: Tensor, factors: Sequence[float]) -> Tensor:
         """Layer by layer, where passes over memory cost more than calls."""

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
+from slt_bench.in_place import straight_through_
 from slt_bench.noise import add_noise_, noise
 from slt_bench.products import magnitude
 from slt_bench.ranking import Brackets, keep_top, keep_top_of_each, kth_smallest
@@ -234,18 +235,6 @@ def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
     """The mask as numbers, its gradient handed to the scores as if the mask were the scores (Bengio et al. 2013)."""
     result: Tensor = _StraightThrough.apply(mask, scores)
     return result
-
-
-def straight_through_(mask: Tensor, scores: Tensor) -> Tensor:
-    """As `straight_through`, written over the scores, which nobody else may need: a vector of N less, and a pass.
-
-    Raises:
-        ValueError: The scores are a parameter, which would be lost.
-    """
-    if scores.is_leaf and scores.requires_grad:
-        raise ValueError("A mask was to be written over a parameter; take straight_through, which leaves it alone.")
-    scores.detach().copy_(mask.view(torch.uint8) if mask.dtype == torch.bool else mask)  # the record of how they came
-    return scores  # stays, and with it their gradient
 
 
 def ramp(fraction: float, until: float = 1.0, power: float = 3.0) -> float:

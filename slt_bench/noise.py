@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from slt_bench.in_place import numbers_of
 from slt_bench.streams import derive_seed
 
 Kind = Literal["normal", "uniform", "logistic"]
@@ -38,15 +39,19 @@ def noise(kind: Kind, like: Tensor, generator: torch.Generator) -> Tensor:
 def add_noise_(values: Tensor, kind: Kind, scale: float, generator: torch.Generator) -> Tensor:
     """Add scale * noise to (n,) values in their place; gradients pass through as if nothing had been added.
 
-    Raises:
-        ValueError: The values are a parameter, which would be lost.
+    Args:
+        values: (n,), computed by an operation whose gradient does not need them.
+        kind: As of `noise`.
+        scale: What the noise is multiplied by.
+        generator: As of `noise`.
 
     Returns:
         The values.
+
+    Raises:
+        ValueError: They are a parameter.
     """
-    if values.is_leaf and values.requires_grad:
-        raise ValueError("Noise was to be added to a parameter in its place; add it to what is computed from it.")
-    plain = values.detach()  # a sum's gradient needs no record of it
+    plain = numbers_of(values)  # a sum's gradient needs no record of it
     if values.is_cuda:
         plain.add_(fresh_noise(kind, plain, generator), alpha=scale)
         return values

@@ -12,8 +12,8 @@ from torch import Tensor
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-FEW = 1 << 14  # numbers that any NumPy partitions as fast
-FEW_OF_VECTORS = 1 << 19  # and those that vectorised NumPy does: 2 MiB, which a processor's own cache holds
+FEW = 1 << 14  # numbers that any NumPy partitions as fast as a histogram finds their k-th
+FEW_OF_VECTORS = 1 << 19  # and those that a NumPy with wide vectors does: 2 MiB, about a processor's own cache
 MOST, LEAST = 1 / 64, 1 / 512  # of all numbers, within a bracket
 START, WIDEST = 2**-8, 1e30  # half of a bracket: of a number, as far as the histogram's bins go; and at most
 HALVES, SIGN = 1 << 16, 1 << 15  # values of half a float32's bits; from `SIGN` on upper ones are of negative numbers
@@ -92,8 +92,13 @@ def keep_top_of_each(
 
     Returns:
         (N,) bool.
+
+    Raises:
+        ValueError: The sizes do not sum up to N, or there are not as many counts.
     """
     values = values.detach()
+    if sum(sizes) != len(values):
+        raise ValueError(f"Parts of {sum(sizes):,} numbers in all were named of a vector of {len(values):,}.")
     if values.is_cuda:
         return torch.cat([_keep_top_on_device(*part) for part in zip(values.split(list(sizes)), counts, strict=True)])
     array, mask = values.numpy(), np.empty(len(values), dtype=np.bool_)
@@ -186,12 +191,13 @@ def _kth_smallest(array: Floats, k: int) -> np.float32:
 
 @cache
 def _few() -> int:
-    """Of how many numbers a histogram is worth its own passes: it takes long where it finds the cache taken.
+    """Up to how many numbers NumPy alone is the faster: amid a search a histogram finds the caches taken.
 
-    NumPy has a vectorised quickselect for processors with AVX2 or AVX-512, which takes a tenth of the other's time.
+    NumPy's quickselect has wide vectors for processors with AVX2 or AVX-512, and takes a tenth of the time with them.
     """
-    found = (np.show_config(mode="dicts") or {}).get("SIMD Extensions", {}).get("found", [])
-    return FEW_OF_VECTORS if {"AVX2", "AVX512_SKX", "X86_V3"}.intersection(found) else FEW
+    extensions = (np.show_config(mode="dicts") or {}).get("SIMD Extensions", {})
+    wide = {"AVX2", "X86_V3"}.intersection(extensions.get("baseline", []) + extensions.get("found", []))
+    return FEW_OF_VECTORS if wide else FEW
 
 
 def _count(halves: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -112,6 +112,19 @@ class Found:
         """The same with no other records than those."""
         return Found({key: record for key, record in self.records.items() if key in ids}, dict(self.problems))
 
+    def under(self, jobs: Iterable[Job]) -> "Found":
+        """The same records under the names that their jobs have here: a label may have changed since they were made.
+
+        Args:
+            jobs: Records of others keep their own.
+        """
+        known = {job.id: job for job in jobs}
+        renamed = {
+            key: record.model_copy(update={"job": known[key]}) if key in known else record
+            for key, record in self.records.items()
+        }
+        return Found(renamed, dict(self.problems))
+
     def add(self, text: str, place: str) -> None:
         """Take in a record's JSON, or note why not."""
         try:

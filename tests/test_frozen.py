@@ -313,6 +313,19 @@ class TestRescale:
             plain = weights * frozen.spread(frozen.densities(gates).rsqrt()) * gates
             assert torch.equal(frozen.effective(gates, weights), plain)
 
+    def test_follows_weights_that_are_written_over(self):
+        frozen, mask = make(), random_mask(make().n)
+        before = frozen.effective(mask)
+        frozen.weights.mul_(2)
+        assert torch.equal(frozen.effective(mask), 2 * before)
+
+    def test_what_is_handed_out_is_the_callers_own(self):
+        frozen, mask = make(), random_mask(make().n)
+        before = frozen.effective(mask)
+        frozen.rescaled(frozen.weights, mask).zero_()
+        frozen.effective(mask).zero_()
+        assert torch.equal(frozen.effective(mask), before)
+
     def test_none_leaves_the_weights_as_they_are(self):
         network = make(rescale="none")
         mask = random_mask(network.n)

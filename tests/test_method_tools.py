@@ -41,7 +41,14 @@ class TestStraightThrough:
 
     def test_a_parameter_is_left_alone(self):
         scores = torch.ones(3, requires_grad=True)
-        with pytest.raises(ValueError, match="over a parameter"):
+        with pytest.raises(ValueError, match="A parameter was to be written over"):
             straight_through_(torch.zeros(3), scores)
         assert scores.tolist() == [1.0, 1.0, 1.0]
         assert straight_through(torch.zeros(3), scores).tolist() == [0.0, 0.0, 0.0]
+
+    def test_nor_is_a_part_of_one_written_over(self):
+        scores = torch.ones(3, requires_grad=True)
+        for part in (scores[1:], scores.view(3, 1).view(3)):
+            with pytest.raises(ValueError, match="A parameter was to be written over"):
+                straight_through_(torch.zeros(len(part)), part)
+        assert scores.tolist() == [1.0, 1.0, 1.0]

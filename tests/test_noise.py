@@ -82,7 +82,7 @@ def test_adding_is_adding_with_the_identity_as_its_gradient(count):
 
 def test_a_parameter_stays_as_it_is():
     values = torch.ones(5, requires_grad=True)
-    with pytest.raises(ValueError, match="to a parameter"):
+    with pytest.raises(ValueError, match="A parameter"):
         add_noise_(values, "normal", 0.5, generator())
     assert values.tolist() == [1.0] * 5
 

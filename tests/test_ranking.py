@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from slt_bench import ranking
 from slt_bench.ranking import FEW, FEW_OF_VECTORS, Brackets, keep_top, keep_top_of_each, kth_smallest
+from slt_bench.ranking import _few as ask_numpy
 
 MANY = 20_001  # of which a histogram is made first
 
@@ -106,9 +107,13 @@ class TestKeepTopOfEach:
             mask = keep_top_of_each(whole, [len(part) for part in values], counts, given_brackets)
             assert mask.tolist() == expected.tolist()
 
-    def test_its_parts_must_be_as_many_as_its_counts(self):
-        with pytest.raises(ValueError, match="shorter"):
-            keep_top_of_each(torch.rand(10), [5, 5], [2])
+    @pytest.mark.parametrize(
+        ("sizes", "counts", "reason"),
+        [([5, 5], [2], "shorter"), ([5, 4], [2, 2], "9 numbers in all"), ([5, 6], [2, 2], "of a vector of 10")],
+    )
+    def test_its_parts_must_be_those_of_the_vector(self, sizes, counts, reason):
+        with pytest.raises(ValueError, match=reason):
+            keep_top_of_each(torch.rand(10), sizes, counts)
 
 
 class TestKthSmallest:
@@ -128,3 +133,18 @@ class TestKthSmallest:
 
     def test_no_gradient_flows(self):
         assert not kth_smallest(torch.rand(5, requires_grad=True), 2).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("extensions", "expected"),
+    [
+        ({}, FEW),
+        ({"baseline": ["SSE2"], "found": ["SSE42"], "not found": ["AVX2"]}, FEW),
+        ({"baseline": ["SSE2"], "found": ["SSE42", "AVX2", "AVX512_SKX"]}, FEW_OF_VECTORS),
+        ({"baseline": ["X86_V2", "X86_V3"]}, FEW_OF_VECTORS),
+    ],
+)
+def test_numpy_alone_ranks_more_numbers_where_it_has_wide_vectors(monkeypatch, extensions, expected):
+    """As NumPy names them in `show_config`, of 2.0 and of 2.4."""
+    monkeypatch.setattr(np, "show_config", lambda mode: {"SIMD Extensions": extensions} if mode == "dicts" else None)
+    assert ask_numpy.__wrapped__() == expected

@@ -8,7 +8,7 @@ from slt_bench import records
 from slt_bench.benchmark import Budget, Job
 from slt_bench.errors import StorageError, UserError
 from slt_bench.files import TEMPORARY, published, seal, unseal
-from slt_bench.records import Record
+from slt_bench.records import Found, Record
 
 
 def record_of(job, **changes):
@@ -56,6 +56,23 @@ def some_records(draw):
 def test_a_record_comes_back_as_it_was(record):
     assert Record.model_validate_json(record.model_dump_json()) == record
     assert "/" not in record.job.folder
+
+
+def test_records_may_go_under_the_names_of_other_jobs_of_the_same_definition(make_job):
+    old, new = (make_job(label=label, benchmark=label) for label in ("old", "new"))
+    other = make_job(seed=1)
+    found = Found({job.id: record_of(job) for job in (old, other)}, {"a place": "damaged"})
+    named = found.under([new])
+    assert named.records == {old.id: record_of(new), other.id: record_of(other)}
+    assert named.problems == found.problems
+    assert found.records[old.id].job.label == "old"
+
+
+def test_labels_may_have_changed_places(make_job):
+    one, two = make_job(label="one", seed=1), make_job(label="two", seed=2)
+    found = Found({job.id: record_of(job) for job in (one, two)})
+    named = found.under([one.model_copy(update={"label": "two"}), two.model_copy(update={"label": "one"})])
+    assert {record.job.seed: record.job.label for record in named.records.values()} == {1: "two", 2: "one"}
 
 
 def test_a_folder_and_lines_are_read_alike(tmp_path, make_job):

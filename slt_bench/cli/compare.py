@@ -24,6 +24,8 @@ def compare(
 ) -> None:
     """Compare two results folders, commits or methods, cell by cell, paired by seed.
 
+    What both sides have run goes under its label in the second: names may change.
+
     Exit code 1 where something is worse beyond noise: after Holm's correction over all cells, or lost altogether.
 
     **Examples**
@@ -39,9 +41,12 @@ def compare(
 
     if within:
         shared = f"{second} against {first}"
-        tables = [_of_label(_table(within, results), label, shared) for label in (first, second)]
+        table = _table(_found(within, results), within)
+        tables = [_of_label(table, label, shared) for label in (first, second)]
     else:
-        tables = [_table(name, results) for name in (first, second)]
+        before, after = (_found(name, results) for name in (first, second))
+        now = [record.job for record in after.records.values()]
+        tables = [_table(before.under(now), first), _table(after, second)]
     found = compare_tables(*tables)
     _show(found, first, second)
     if csv:
@@ -50,8 +55,8 @@ def compare(
         raise typer.Exit(1)
 
 
-def _table(name: str, results: Path) -> "pd.DataFrame":
-    """The comparable records that a name stands for.
+def _table(found: "Found", name: str) -> "pd.DataFrame":
+    """The records of that name that can be compared.
 
     Raises:
         UserError: There are none.
@@ -59,7 +64,6 @@ def _table(name: str, results: Path) -> "pd.DataFrame":
     from slt_bench.analysis.frame import comparable, frame
     from slt_bench.errors import UserError
 
-    found = _found(name, results)
     for place, reason in found.problems.items():
         typer.echo(f"left out: {place}: {reason}", err=True)
     usable = comparable(found.records.values())

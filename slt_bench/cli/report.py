@@ -86,7 +86,7 @@ def _open(given: str, results: Path) -> _Opened:
     from slt_bench import records
     from slt_bench.benchmark import benchmark_files, load
     from slt_bench.errors import unknown
-    from slt_bench.jobs import folders
+    from slt_bench.jobs import folders, known_jobs
 
     name = Path(given).stem if given.endswith(".toml") else given.rstrip("/")
     there = folders(results)
@@ -96,7 +96,9 @@ def _open(given: str, results: Path) -> _Opened:
         raise unknown("benchmark with records", name, there)
     folder = results / name
     found = records.read(folder)
-    return _Opened(given, name, benchmark, folder, found, _jobs(benchmark, folder, found))
+    asked = {job.id: job for job in _asked(benchmark)}
+    others = [job for job in known_jobs(folder, found) if job.id not in asked]
+    return _Opened(given, name, benchmark, folder, found.under(asked.values()), [*asked.values(), *others])
 
 
 def _source(opened: _Opened, part: "Part", baseline: str, command: str) -> "Source":
@@ -127,18 +129,14 @@ def pending(jobs: "list[Job]", folder: Path, found: "Found") -> dict[str, str]:
     return {job.folder: ": ".join(part for part in words[job.id] if part) for job in open_}
 
 
-def _jobs(benchmark: "Benchmark | None", folder: Path, found: "Found") -> "list[Job]":
-    """The jobs that a benchmark stands for, as far as can be told: without torch, those that its folder knows of."""
-    from slt_bench.jobs import known_jobs
-
-    known = known_jobs(folder, found)
+def _asked(benchmark: "Benchmark | None") -> "list[Job]":
+    """The jobs that a benchmark stands for; without torch, whose methods cannot be asked, none."""
     if benchmark is None or importlib.util.find_spec("torch") is None:
-        return known
+        return []
     from slt_bench import plugins
     from slt_bench.grid import jobs
 
-    asked = {job.id: job for job in jobs(benchmark, plugins.load())}
-    return list((asked | {job.id: job for job in known}).values())
+    return jobs(benchmark, plugins.load())
 
 
 def _stale(found: "Found") -> set[str]:

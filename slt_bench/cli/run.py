@@ -212,7 +212,7 @@ def _source(selected: Selected, overview: "Overview") -> "Source":
     from slt_bench.report.build import Source
 
     benchmark = selected.benchmark
-    found = overview.found.only({job.id for job in selected.jobs})
+    found = overview.found.only({job.id for job in selected.jobs}).under(selected.jobs)
     return Source(
         name=benchmark.name,
         found=found,

@@ -43,6 +43,18 @@ def test_two_folders(end, kept, cwd):
     assert "Nothing is worse beyond noise." in out
 
 
+def test_a_label_that_was_changed_between_the_two_is_one(end, kept, cwd):
+    kept("before")
+    kept("after", shift=-0.1)
+    for path in (cwd / "results" / "before").glob("gates-*/record.json"):
+        record = records.read_one(path.parent)
+        records.write(path.parent, record.model_copy(update={"job": record.job.model_copy(update={"label": "old"})}))
+    code, out, _ = end("compare", "before", "after")
+    assert code == 1
+    assert "Worse beyond noise: gates on lenet300 and digits, sparsity 0.5." in " ".join(out.split())
+    assert "Only in" not in out
+
+
 def test_what_fails_now_is_a_regression(end, kept, cwd):
     kept("before")
     kept("after")
