@@ -102,7 +102,8 @@ def _reached(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
 def _unknown(label: str, reached: pd.DataFrame, accuracy: float) -> list[str]:
     """Why it is not known how sparse a label is at an accuracy, in words."""
     seeds, short = count(len(reached), "seed"), int(reached["short"].sum())
-    never = [f"{short} of {seeds} of {label} never reach {100 * accuracy:.2f}%"] * bool(short)
+    verb = "reaches" if short == 1 else "reach"
+    never = [f"{short} of {seeds} of {label} never {verb} {100 * accuracy:.2f}%"] * bool(short)
     ends = [f"the grid of {label} ends before its accuracy falls"] * bool(reached["at_end"].any())
     return [*never, *ends]
 
