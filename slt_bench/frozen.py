@@ -103,7 +103,7 @@ class FrozenNetwork(nn.Module):
         self._fix_everything_else()
         self.register_buffer("weights", torch.from_numpy(self._draw()).to(self.device), persistent=False)
         self._move_to_device()
-        self._last: tuple[list[float], int, Tensor, Tensor] = ([], 0, self.weights, self.weights)
+        self._last: tuple[list[float], int, Tensor, Tensor] = ([], 0, self.weights, self.weights)  # as `effective` says
 
     def forward(self, x: Tensor, effective: Tensor) -> Tensor:
         """Logits (B, classes) of images (B, *shape), with the vector `effective` (N,) in place of the weights."""
@@ -143,10 +143,10 @@ class FrozenNetwork(nn.Module):
         factors = self._factors_on_cpu(gates)
         if is_long(gates):
             return scaled_product(weights, factors, gates, self.sizes)
-        last = factors, weights._version  # noqa: SLF001 - counts how often they were written to
-        if self._last[:2] != last or self._last[2] is not weights:  # under masks of one sparsity they stay
-            self._last = *last, weights, self._scaled(weights, factors)
-        return self._last[3] * gates
+        version = weights._version  # noqa: SLF001 - counts how often they were written to
+        if self._last[:2] != (factors, version) or self._last[2] is not weights:
+            self._last = factors, version, weights, self._scaled(weights, factors)
+        return self._last[3] * gates  # scaled weights stay while densities do, as those of masks of one sparsity
 
     def rescaled(self, weights: Tensor, gates: Tensor) -> Tensor:
         """(N,) the weights, divided as the network says by the root of each layer's density under the gates."""
