@@ -13,7 +13,7 @@ Normalisation statistics are measured (`measure_statistics`), never learned.
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +103,6 @@ class FrozenNetwork(nn.Module):
         self._fix_everything_else()
         self.register_buffer("weights", torch.from_numpy(self._draw()).to(self.device), persistent=False)
         self._move_to_device()
-        self._last: tuple[list[float], int, Tensor, Tensor] = ([], 0, self.weights, self.weights)  # as `effective` says
 
     def forward(self, x: Tensor, effective: Tensor) -> Tensor:
         """Logits (B, classes) of images (B, *shape), with the vector `effective` (N,) in place of the weights."""
@@ -138,15 +137,9 @@ class FrozenNetwork(nn.Module):
         """
         weights = self.weights if weights is None else weights
         frozen = not weights.requires_grad and gates.dtype == weights.dtype
-        if self.rescale == "none" or not frozen or gates.is_cuda:
-            return self.rescaled(weights, gates) * gates
-        factors = self._factors_on_cpu(gates)
-        if is_long(gates):
-            return scaled_product(weights, factors, gates, self.sizes)
-        version = weights._version  # noqa: SLF001 - counts how often they were written to
-        if self._last[:2] != (factors, version) or self._last[2] is not weights:
-            self._last = factors, version, weights, self._scaled(weights, factors)
-        return self._last[3] * gates  # scaled weights stay while densities do, as those of masks of one sparsity
+        if self.rescale == "density" and frozen and is_long(gates):
+            return scaled_product(weights, self._factors_on_cpu(gates), gates, self.sizes)
+        return self.rescaled(weights, gates) * gates
 
     def rescaled(self, weights: Tensor, gates: Tensor) -> Tensor:
         """(N,) the weights, divided as the network says by the root of each layer's density under the gates."""
@@ -158,11 +151,7 @@ class FrozenNetwork(nn.Module):
             scaled = weights.clone()
             torch._foreach_mul_(scaled.split(self.sizes), self._factors(gates).unbind())
             return scaled
-        return self._scaled(weights, self._factors_on_cpu(gates))
-
-    def _scaled(self, weights: Tensor, factors: Sequence[float]) -> Tensor:
-        """Layer by layer, where passes over memory cost more than calls."""
-        scaled = torch.empty_like(weights)
+        scaled, factors = torch.empty_like(weights), self._factors_on_cpu(gates)
         for out, part, factor in zip(*(vector.split(self.sizes) for vector in (scaled, weights)), factors, strict=True):
             torch.mul(part, factor, out=out)
         return scaled
