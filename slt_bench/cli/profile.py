@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slt_bench.cli.options import Plugins, Precision, use_plugins
+from slt_bench.loading import load_torch
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,6 +46,7 @@ def profile(
 
     `slt_bench profile --benchmark speed`
     """
+    load_torch()
     import torch
 
     from slt_bench import archs as known

@@ -44,6 +44,8 @@ def run(
     """
     from slt_bench.execution.server import start_server
 
+    if execution.executor == "local" and not (job or dry_run):
+        start_server()  # it loads while we do
     wish = wish_of(execution)
     wish.check()
     if job:
@@ -51,8 +53,6 @@ def run(
 
         run_one(job, selection, wish, data_root, rerun, dry_run=dry_run)
         return
-    if wish.executor == "local" and not dry_run:
-        start_server()  # it loads while we prepare
     selected = select(selection)
     drawn = reports if report else None
     if run_selected(selected, wish, data_root, drawn, rerun, wait=wait, download=download, dry_run=dry_run):

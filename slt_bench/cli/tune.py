@@ -46,10 +46,10 @@ def tune(
     from slt_bench.tuning import trials, tuning_benchmark, winners
     from slt_bench.words import count
 
+    if execution.executor == "local" and not dry_run:
+        start_server()  # it loads while we do
     wish = wish_of(execution)
     wish.check()
-    if wish.executor == "local" and not dry_run:
-        start_server()  # it loads while we prepare
     use_plugins(plugins)
     registry, benchmark = load_methods(), load(name)
     wanted = methods or ",".join(benchmark.tune.methods or ("*",))

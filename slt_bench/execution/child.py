@@ -1,10 +1,9 @@
 """A process of the local executor's: forked from a server that has loaded torch, it does one job.
 
-Python's fork server imports this module once, so that a job costs a fork instead of seconds of imports. The server
+Python's fork server loads this module once, so that a job costs a fork instead of seconds of imports. The server
 computes nothing, so that a process is as a fresh one: it sets its environment, threads and session itself.
 """
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -43,7 +42,6 @@ def start(work: Work, log: Path, environment: Mapping[str, str]) -> ForkServerPr
 
 def _run(work: str, log: str, environment: Mapping[str, str]) -> None:
     os.setsid()  # Ctrl-C is for the run, which passes it on
-    gc.freeze()  # what the server has loaded stays; no collection needs to look through it
     os.environ.clear()
     os.environ.update(environment)
     _print_into(log)

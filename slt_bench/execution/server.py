@@ -8,12 +8,7 @@ from multiprocessing import forkserver, resource_tracker
 
 from slt_bench.execution.stop import SIGNALS
 
-PRELOAD = (
-    "slt_bench.execution.child",
-    "slt_bench.cli",  # a process finds it in its main module
-    "torch._dynamo",  # which torch's optimisers load, and sklearn the data set digits
-    "sklearn.datasets",
-)
+PRELOAD = "slt_bench.execution.preloaded"
 
 
 def start_server() -> None:
@@ -23,7 +18,7 @@ def start_server() -> None:
         OSError: It cannot be started.
     """
     resource_tracker.ensure_running()  # its start would let signals through
-    forkserver.set_forkserver_preload(list(PRELOAD))
+    forkserver.set_forkserver_preload([PRELOAD])
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         forkserver.ensure_running()

@@ -1,0 +1,35 @@
+"""Loading torch without looking for garbage meanwhile."""
+
+import atexit
+import gc
+import sys
+from importlib import import_module
+
+TORCH = ("torch", "torch._dynamo")  # the first optimiser loads the latter, whatever it is used for
+
+
+def load_torch(*others: str) -> None:
+    """Import torch, and other modules that stay for as long as the process does, sooner than `import` would.
+
+    Torch is half a million objects. Python would look through them for garbage hundreds of times while they come to
+    be, again now and then, and once more before it ends; none of them ever is.
+
+    Args:
+        others: Names of modules, imported after torch in their order.
+
+    Raises:
+        ImportError: There is no such module.
+    """
+    names = (*TORCH, *others)
+    if all(name in sys.modules for name in names):
+        return
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        for name in names:
+            import_module(name)
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
+    atexit.register(gc.freeze)
