@@ -141,6 +141,10 @@ def _network(claim: Claim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _lost(rows: pd.DataFrame) -> list[str]:
-    """Which seeds of which label were lost somewhere on their curve."""
-    lost = rows[rows["status"] != "done"].groupby("label")["seed"].unique()
-    return [f"{label} lost seed {', '.join(map(str, sorted(seeds)))} on the way" for label, seeds in lost.items()]
+    """Which seeds of which label were lost somewhere on their curve, and where the first of them was."""
+    notes = []
+    for label, lost in rows[rows["status"] != "done"].groupby("label"):
+        seeds = sorted(lost["seed"].unique())
+        first = "" if lost["asked_sparsity"].isna().all() else f" from {lost['asked_sparsity'].min():g} on"
+        notes.append(f"{label} lost seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}{first}")
+    return notes

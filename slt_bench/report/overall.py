@@ -102,19 +102,17 @@ def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Itera
             "mean over seeds, interpolated between measured sparsities. ≥: a seed still is at its sparsest point."
         )
         yield Plate("The sparsest tickets within a point", caption, material.source, table=shown, files=files)
-    trades = {
-        title: at_equal_accuracy(rows, baseline_of(rows, material.baseline, material.table))
-        for title, rows in found.items()
-    }
+    baselines = {title: baseline_of(rows, material.baseline, material.table) for title, rows in found.items()}
+    trades = {title: at_equal_accuracy(rows, baselines[title]) for title, rows in found.items()}
     trades = {title: trade for title, trade in trades.items() if len(trade) > 1}
     if trades:
         yield write_figure(
-            sparsity_against(trades, material.baseline, material.looks), material.out, "against",
+            sparsity_against(trades, baselines, material.looks), material.out, "against",
             f"Sparsity at the accuracy of {material.baseline}",
             f"How sparse each method is where {material.baseline} is as accurate: means over the seeds that both "
             "have, along all accuracies that each of them passes. Above the line a method keeps fewer weights; on the "
             f"dotted one it removes {TIMES:g} times as many. On a network without {material.baseline} another label of "
-            "its method is in its place.",
+            "its method is in its place, as the panel tells.",
             material.source,
         )  # fmt: skip
 

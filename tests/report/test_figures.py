@@ -66,6 +66,7 @@ def figure(request, table):
     reach = comparable_sparsity(pd.concat([table, dense]))
     costs = table.assign(search_seconds=2.0 + table["seed"], peak_memory_mb=300.0)
     many = pd.concat([costs.assign(label=costs["label"] + suffix) for suffix in ("", " of old", " anew")])
+    others = dict(zip(TITLES, ("edgepopup", *("edgepopup_uniform",) * len(TITLES)), strict=False))
     makers = {
         "accuracy": lambda: accuracy_over_sparsity(table, curves(table), looks(LABELS), "title"),
         "sanity": lambda: sanity_checks(table, looks(LABELS)),
@@ -73,7 +74,7 @@ def figure(request, table):
         "gates": lambda: gate_histograms(bins),
         "width": lambda: over_width(widths, looks(LABELS)),
         "networks": lambda: accuracy_by_network(dict.fromkeys([*TITLES, "conv4", "conv6"], table), looks(LABELS)),
-        "against": lambda: sparsity_against(dict.fromkeys(TITLES, trade), "edgepopup", looks(LABELS)),
+        "against": lambda: sparsity_against(dict.fromkeys(TITLES, trade), others, looks(LABELS)),
         "learning": lambda: learning_curves(epochs, looks(LABELS)),
         "gaps": lambda: binarisation(table.assign(binarisation_gap=0.01, fractional=0.1), looks(LABELS)),
         "comparable": lambda: highest_sparsity(reach, looks(LABELS), SPARSITIES),
@@ -120,11 +121,29 @@ def test_a_legend_covers_nothing_and_lies_within_the_figure(figure):
 @pytest.mark.parametrize(("sparsest", "seen"), [(0.99, True), (0.9, False)])
 def test_twice_as_sparse_is_in_the_legend_only_where_it_can_be_seen(sparsest, seen):
     trade = pd.DataFrame({"label": "gates", "accuracy": 0.9, "baseline_sparsity": [0.5, 0.7], "sparsity": sparsest})
-    made = sparsity_against({"a network": trade}, "edgepopup", looks(LABELS))
+    made = sparsity_against({"a network": trade}, {"a network": "edgepopup"}, looks(LABELS))
     dotted = [curve for curve in made.axes[0].lines if curve.get_linestyle() == ":"]
     told = [text.get_text() for text in made.legends[0].get_texts()]
     plt.close(made)
     assert ("1.8 times as sparse" in told) == bool(dotted) == seen
+
+
+@pytest.mark.parametrize(
+    ("baselines", "below", "panels"),
+    [
+        (("edgepopup", "edgepopup"), "sparsity of edgepopup at the same accuracy", {""}),
+        (("edgepopup", "edgepopup_uniform"), "sparsity of the baseline at the same accuracy", None),
+    ],
+)
+def test_panels_name_their_baselines_where_these_differ(baselines, below, panels):
+    trade = pd.DataFrame({"label": "gates", "accuracy": 0.9, "baseline_sparsity": [0.5, 0.7], "sparsity": 0.8})
+    made = sparsity_against(
+        {"one": trade, "two": trade}, dict(zip(("one", "two"), baselines, strict=True)), looks(LABELS)
+    )
+    named = {axes.get_xlabel() for axes in made.axes if axes.get_visible()}
+    plt.close(made)
+    assert made.get_supxlabel() == below
+    assert named == (panels or set(baselines))
 
 
 def test_of_sparsities_that_share_a_tick_the_roundest_is_told(table):

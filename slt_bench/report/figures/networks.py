@@ -54,20 +54,24 @@ def accuracy_by_network(tables: Mapping[str, pd.DataFrame], looks: Looks) -> Fig
     return figure
 
 
-def sparsity_against(trades: Mapping[str, pd.DataFrame], baseline: str, looks: Looks) -> Figure:
+def sparsity_against(trades: Mapping[str, pd.DataFrame], baselines: Mapping[str, str], looks: Looks) -> Figure:
     """A panel a network: how sparse methods are over how sparse a baseline is at the same accuracy.
 
     Args:
         trades: As from `analysis.matched.at_equal_accuracy`, of each network by its title.
-        baseline: The label that was compared with.
+        baselines: The label that was compared with on each of them; a panel names its own where they differ.
         looks: As from `style.looks`.
     """
     figure, axes = panels(len(trades), 2.2)
     doubled = False
+    names = {short(baselines[title]) for title in trades}
     for panel, (title, trade) in zip(axes, trades.items(), strict=True):
         doubled |= _draw_trade(panel, trade, looks)
         panel.set_title(_on_lines(title, panel))
-    figure.supxlabel(f"sparsity of {short(baseline)} at the same accuracy", fontsize="medium")
+        if len(names) > 1:
+            panel.set_xlabel(short(baselines[title]), fontsize="small")
+    whose = names.pop() if len(names) == 1 else "the baseline"
+    figure.supxlabel(f"sparsity of {whose} at the same accuracy", fontsize="medium")
     figure.supylabel("sparsity", fontsize="medium")
     shown = sorted(set(pd.concat(list(trades.values()))["label"]))
     thin = {"color": "#000000", "linewidth": 0.8}
