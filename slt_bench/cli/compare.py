@@ -122,11 +122,12 @@ def _of_label(table: "pd.DataFrame", label: str, shared: str) -> "pd.DataFrame":
 
 def _show(found: "Comparison", first: str, second: str) -> None:
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
+    from slt_bench.cli.screen import screen
+
+    console = screen()
     table = Table(title="accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("label", "network", "sparsity", first, second, "difference", "n", "lost", ""):
         table.add_column(escape(name), justify="left" if name in ("label", "network") else "right")

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from slt_bench.benchmark import Job
 from slt_bench.cli.options import Selected
+from slt_bench.cli.screen import screen
 from slt_bench.data import default_root
 from slt_bench.execution.layout import Array
 from slt_bench.execution.plan import Plan, Wish, make_plan, make_work, scripts
@@ -19,7 +19,7 @@ from slt_bench.words import count, duration
 def show_plan(selected: Selected, overview: Overview, todo: list[Job], wish: Wish) -> None:
     """What all jobs share; a row for each method and network, jobs by state; what is to be run, and its cost."""
     plan = make_plan(todo, overview.found, wish)
-    console = Console()
+    console = screen()
     alike, cells = _cells(selected, overview)
     if alike:
         console.print(alike, markup=False, highlight=False)

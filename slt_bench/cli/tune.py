@@ -74,9 +74,9 @@ def tune(
 
 def _show(best: "Sequence[Winner]", found: "Sequence[Trial]") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from slt_bench.cli.screen import screen
     from slt_bench.tuning import at_an_end
     from slt_bench.words import duration
 
@@ -93,7 +93,7 @@ def _show(best: "Sequence[Winner]", found: "Sequence[Trial]") -> None:
             winner.trial.label, "own" if winner.sparsity is None else f"{winner.sparsity:g}",
             _percent(winner.first), _percent(winner.score), ", ".join(settings),
         )  # fmt: skip
-    Console().print(table)
+    screen().print(table)
 
 
 def _percent(score: float) -> str:
