@@ -5,7 +5,7 @@ import gc
 import sys
 from importlib import import_module
 
-TORCH = ("torch", "torch._dynamo")  # the first optimiser loads the latter, whatever it is used for
+OPTIMISERS = "torch._dynamo"  # the first of them loads it, whether anything is compiled or not
 
 
 def load_torch(*others: str) -> None:
@@ -15,12 +15,12 @@ def load_torch(*others: str) -> None:
     be, again now and then, and once more before it ends; none of them ever is.
 
     Args:
-        others: Names of modules, imported after torch in their order.
+        others: Names of modules, imported after torch in their order, as `OPTIMISERS`.
 
     Raises:
         ImportError: There is no such module.
     """
-    names = (*TORCH, *others)
+    names = ("torch", *others)
     if all(name in sys.modules for name in names):
         return
     was_on = gc.isenabled()

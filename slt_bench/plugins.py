@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from slt_bench.errors import UserError, unknown
+from slt_bench.loading import load_torch
 from slt_bench.streams import derive_seed
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def load() -> Registry:
 
 @cache
 def _load(folders: tuple[Path, ...]) -> Registry:
+    load_torch()
     registry = Registry()
     for folder in dict.fromkeys((suite_folder("methods").resolve(), *folders)):
         if not folder.is_dir():

@@ -19,7 +19,7 @@ from slt_bench.loading import load_torch
 gc.{state}()
 before, collections = gc.isenabled(), []
 gc.callbacks.append(lambda phase, _: collections.append(phase))
-load_torch("sklearn.datasets")
+load_torch("torch._dynamo", "sklearn.datasets")
 print(len(collections), gc.isenabled() == before, gc.get_freeze_count() > 100_000)
 print({{"torch", "torch._dynamo", "sklearn.datasets"}} <= sys.modules.keys())
 """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slt_bench.cli.options import Plugins, use_plugins
-from slt_bench.loading import load_torch
+from slt_bench.loading import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
     from slt_bench.conformance.conform import Outcome
@@ -31,7 +31,7 @@ def check(
 
     `slt_bench check my_methods/sigmoid_gates.py`
     """
-    load_torch()
+    load_torch(OPTIMISERS)
     import torch
 
     from slt_bench.conformance.checks import CHECKS

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from slt_bench.loading import load_torch
+from slt_bench.loading import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
     from slt_bench.benchmark import Benchmark, Entry, Job
@@ -126,7 +126,7 @@ def wish_of(execution: Execution) -> "Wish":
     Raises:
         UserError: One of them cannot be.
     """
-    load_torch()
+    load_torch(OPTIMISERS)
     from slt_bench.errors import unknown
     from slt_bench.execution.plan import EXECUTORS, Wish
     from slt_bench.selection import parse_options

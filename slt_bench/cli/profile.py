@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slt_bench.cli.options import Plugins, Precision, use_plugins
-from slt_bench.loading import load_torch
+from slt_bench.loading import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,7 +46,7 @@ def profile(
 
     `slt_bench profile --benchmark speed`
     """
-    load_torch()
+    load_torch(OPTIMISERS)
     import torch
 
     from slt_bench import archs as known

@@ -1,8 +1,9 @@
 """What the fork server has loaded when it forks: importing this module loads it all."""
 
-from slt_bench.loading import load_torch
+from slt_bench.loading import OPTIMISERS, load_torch
 
 load_torch(
+    OPTIMISERS,
     "slt_bench.execution.child",
     "slt_bench.cli",  # a process finds it in its main module
     "sklearn.datasets",  # of the data set digits

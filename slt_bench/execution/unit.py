@@ -7,7 +7,7 @@ from slt_bench.benchmark import Job
 from slt_bench.execution.attempt import attempt_all, died
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Silent, Work
-from slt_bench.loading import load_torch
+from slt_bench.loading import OPTIMISERS, load_torch
 from slt_bench.plugins import VARIABLE
 
 WAIT_SECONDS = 2.0
@@ -28,7 +28,7 @@ def run_unit(work: Work, stopper: Stopper, patience: float = 0.0) -> list[Job]:
         Stopped: That was asked for.
         StorageError: Files cannot be written.
     """
-    load_torch()  # what is left of it, and whatever is loaded by now is not looked through after each job
+    load_torch(OPTIMISERS)  # what is left of it, and whatever is loaded by now is not looked through after each job
     os.environ[VARIABLE] = os.pathsep.join(map(str, work.plugins))
     left = sorted(work.jobs, key=lambda job: died(work.folder / job.folder))
     end = monotonic() + patience
