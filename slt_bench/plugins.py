@@ -5,6 +5,7 @@ with `_` hold what methods of that folder share (`from ._shared import ...`). A 
 with its error and stops nothing else.
 """
 
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
@@ -106,7 +107,8 @@ def load() -> Registry:
 
 @cache
 def _load(folders: tuple[Path, ...]) -> Registry:
-    load_torch()
+    with contextlib.suppress(ImportError):  # then each method tells it
+        load_torch()
     registry = Registry()
     for folder in dict.fromkeys((suite_folder("methods").resolve(), *folders)):
         if not folder.is_dir():

@@ -59,3 +59,50 @@ gc.unfreeze()
 gc.callbacks.append(lambda phase, _: phase == "start" and print(len(gc.get_objects()) < 10_000))
 """
     assert _fresh(code).split()[-1:] == ["True"]
+
+
+WATCH = """
+import atexit, gc, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "torch._dynamo"):
+            print("LOADS", name, gc.isenabled())
+sys.meta_path.insert(0, Watch())
+atexit.register(lambda: print("FROZEN", gc.get_freeze_count() > 100_000))
+from slt_bench.cli import main
+"""
+JOB = "--methods random_mask --archs mlp16_8 --datasets digits --sparsities 0.5 --seeds 0 --no-references"
+SMALL = 'archs = "mlp16_8"\ndatasets = "digits"\nsparsities = [0.5]\nseeds = "0"\n[methods]\ngates = {}\n'
+
+
+@pytest.mark.parametrize(
+    ("command", "trains"),
+    [
+        (f"run {JOB} --no-report --epochs 1", True),
+        (f"run {JOB} --executor local --no-report --epochs 1", True),
+        (f"plan {JOB}", True),
+        ("tune small.toml --dry-run", True),
+        ("check random_mask --only purity", True),
+        ("profile --archs mlp16_8 --seconds 0 --no-memory", True),
+        ("list", False),
+    ],
+    ids=lambda value: value.replace(f" {JOB}", "") if isinstance(value, str) else "",
+)
+def test_a_command_loads_torch_without_the_collector_and_ends_with_it_frozen(command, trains, tmp_path):
+    (tmp_path / "small.toml").write_text(SMALL)
+    code = f"{WATCH}\nsys.argv = {['slt_bench', *command.split()]!r}\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    told = [line for line in done.stdout.splitlines() if line.startswith(("LOADS", "FROZEN"))]
+    assert told == ["LOADS torch False", *["LOADS torch._dynamo False"] * trains, "FROZEN True"], done.stdout
+
+
+def test_what_is_forked_finds_all_of_it_loaded_and_frozen():
+    """A fork server is silent about what it cannot preload."""
+    code = """
+import gc, sys
+from slt_bench.execution.server import PRELOAD
+__import__(PRELOAD)
+print(gc.get_freeze_count() > 100_000)
+print({"torch._dynamo", "sklearn.datasets", "slt_bench.cli", "slt_bench.execution.child"} <= sys.modules.keys())
+"""
+    assert _fresh(code).split() == ["True", "True"]

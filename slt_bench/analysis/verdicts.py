@@ -141,10 +141,16 @@ def _network(claim: Claim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _lost(rows: pd.DataFrame) -> list[str]:
-    """Which seeds of which label were lost somewhere on their curve, and where the first of them was."""
+    """Which seeds of which label were lost, and at which asked sparsities."""
     notes = []
     for label, lost in rows[rows["status"] != "done"].groupby("label"):
-        seeds = sorted(lost["seed"].unique())
-        first = "" if lost["asked_sparsity"].isna().all() else f" from {lost['asked_sparsity'].min():g} on"
-        notes.append(f"{label} lost seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}{first}")
+        where: dict[str, list[int]] = {}
+        for seed in sorted(lost["seed"].unique()):
+            asked = lost.loc[lost["seed"] == seed, "asked_sparsity"].dropna()
+            where.setdefault(", ".join(f"{value:g}" for value in sorted(asked.unique())), []).append(seed)
+        told = (
+            f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" + (f" at {at}" if at else "")
+            for at, seeds in where.items()
+        )
+        notes.append(f"{label} lost {' and '.join(told)}")
     return notes

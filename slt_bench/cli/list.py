@@ -30,16 +30,17 @@ def list_(
 
 def _show(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from slt_bench.cli.screen import screen
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column, cells in zip(header, zip(*rows, strict=True), strict=True):
         table.add_column(column, no_wrap=max(map(len, cells)) <= WORD)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    Console().print(table)
+    screen().print(table)
 
 
 def _methods() -> None:

@@ -138,6 +138,25 @@ def wish_of(execution: Execution) -> "Wish":
     return Wish(**values)
 
 
+def checked_wish(execution: Execution, *, starts: bool) -> "Wish":
+    """What the options of execution ask for, nothing wrong with it.
+
+    Args:
+        execution: The options.
+        starts: Whether jobs are to be started: then the local executor's server loads while this process does.
+
+    Raises:
+        UserError: One of them cannot be.
+    """
+    from slt_bench.execution.server import start_server
+
+    if starts and execution.executor == "local" and not execution.slurm:
+        start_server()
+    wish = wish_of(execution)
+    wish.check()
+    return wish
+
+
 def use_plugins(folders: list[Path] | None) -> None:
     """Make folders of plug-ins known to this process and to those that it starts."""
     from slt_bench.plugins import VARIABLE, plugin_folders

@@ -6,6 +6,7 @@ from slt_bench.cli.options import Execution, Selection, check_shapes, select, ta
 @takes(Selection, Execution)
 def plan(selection: Selection, execution: Execution) -> None:
     """Show what `run` with the same options would do, and what it will cost, without doing it."""
+    wish = wish_of(execution)
     from slt_bench.cli.show_plan import show_plan
     from slt_bench.execution.follow import refresh
     from slt_bench.states import look
@@ -15,4 +16,4 @@ def plan(selection: Selection, execution: Execution) -> None:
     refresh(selected.folder)
     overview = look(selected.jobs, selected.folder)
     todo = overview.in_state(selected.jobs, "missing", "stopped", "dead")
-    show_plan(selected, overview, todo, wish_of(execution))
+    show_plan(selected, overview, todo, wish)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slt_bench.cli.options import DataRoot, Execution, Selected, Selection, check_shapes, select, takes, wish_of
+from slt_bench.cli.options import DataRoot, Execution, Selected, Selection, check_shapes, checked_wish, select, takes
 
 if TYPE_CHECKING:
     from slt_bench.benchmark import Job
@@ -42,12 +42,7 @@ def run(
 
     `slt_bench run --benchmark lenet_mnist --executor slurm --slurm partition=main`
     """
-    from slt_bench.execution.server import start_server
-
-    if execution.executor == "local" and not (job or dry_run):
-        start_server()  # it loads while we do
-    wish = wish_of(execution)
-    wish.check()
+    wish = checked_wish(execution, starts=not (job or dry_run))
     if job:
         from slt_bench.cli.run_one import run_one
 

@@ -1,6 +1,7 @@
 """What tables are printed on."""
 
 import os
+import sys
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -13,7 +14,7 @@ ANY = 100_000
 def screen() -> Console:
     """The terminal, or lines of `WIDTH` columns where there is none; `COLUMNS` of the environment goes before both."""
     console = Console()
-    told = console.is_terminal or "COLUMNS" in os.environ
+    told = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
     return console if told else Console(width=WIDTH)
 
 

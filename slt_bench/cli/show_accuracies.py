@@ -12,7 +12,10 @@ from rich.table import Table
 from slt_bench.cli.screen import fits
 from slt_bench.report.tables.table import Table as Content
 
-CAPTION = "Means; their intervals are on the page, and where masks lie that are not as sparse as asked (*)."
+CAPTION = (
+    "Means, of frozen weights where nothing else is said; their intervals are on the page, and where masks lie that "
+    "are not as sparse as asked (*)."
+)
 Row = list[tuple[str, bool]]
 
 
@@ -58,7 +61,7 @@ def _by_method(title: str, content: Content, parts: int) -> Iterator[Table]:
         table = Table(box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
         table.title = title if first == 0 else None
         table.caption = CAPTION if last == count else None
-        table.add_column("method", overflow="fold")
+        table.add_column(escape(content.header[0].replace(" (purity)", "")), overflow="fold")
         for name in content.header[1 + first : 1 + last]:
             table.add_column(_short(name), justify="right")
         for (label, _), *cells in content.cells():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slt_bench.cli.options import DataRoot, Execution, Plugins, Results, Selected, takes, use_plugins, wish_of
+from slt_bench.cli.options import DataRoot, Execution, Plugins, Results, Selected, checked_wish, takes, use_plugins
 
 if TYPE_CHECKING:
     from tomlkit.items import Item, Key, Table
@@ -36,20 +36,16 @@ def tune(
 
     `slt_bench tune my.toml --methods my_method --no-write`
     """
+    wish = checked_wish(execution, starts=not dry_run)
     from slt_bench import records
     from slt_bench.benchmark import benchmark_files, load
     from slt_bench.cli.run import run_selected
-    from slt_bench.execution.server import start_server
     from slt_bench.grid import jobs
     from slt_bench.plugins import load as load_methods
     from slt_bench.selection import choose
     from slt_bench.tuning import trials, tuning_benchmark, winners
     from slt_bench.words import count
 
-    if execution.executor == "local" and not dry_run:
-        start_server()  # it loads while we do
-    wish = wish_of(execution)
-    wish.check()
     use_plugins(plugins)
     registry, benchmark = load_methods(), load(name)
     wanted = methods or ",".join(benchmark.tune.methods or ("*",))

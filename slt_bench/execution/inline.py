@@ -1,6 +1,5 @@
 """The executor of this process: job after job, sharing the folder with any other runner."""
 
-import gc
 import time
 
 from slt_bench.execution.attempt import attempt_all
@@ -25,13 +24,9 @@ def run_inline(work: Work, watcher: Watcher, stopper: Stopper, *, captures: bool
         StorageError: Files cannot be written.
     """
     left = list(work.jobs)
-    gc.freeze()  # what is loaded stays: looking through all of torch after each job would take half a second
-    try:
-        while left:
-            elsewhere = attempt_all(left, work, watcher, stopper, captures=captures, echoes=echoes)
-            if len(elsewhere) == len(left):
-                watcher.waiting(elsewhere)
-                time.sleep(WAIT_SECONDS)
-            left = elsewhere
-    finally:
-        gc.unfreeze()
+    while left:
+        elsewhere = attempt_all(left, work, watcher, stopper, captures=captures, echoes=echoes)
+        if len(elsewhere) == len(left):
+            watcher.waiting(elsewhere)
+            time.sleep(WAIT_SECONDS)
+        left = elsewhere

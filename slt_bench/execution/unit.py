@@ -28,7 +28,7 @@ def run_unit(work: Work, stopper: Stopper, patience: float = 0.0) -> list[Job]:
         Stopped: That was asked for.
         StorageError: Files cannot be written.
     """
-    load_torch(OPTIMISERS)  # what is left of it, and whatever is loaded by now is not looked through after each job
+    load_torch(OPTIMISERS)  # in a SLURM task, lest all of torch is looked through after each job; else it is there
     os.environ[VARIABLE] = os.pathsep.join(map(str, work.plugins))
     left = sorted(work.jobs, key=lambda job: died(work.folder / job.folder))
     end = monotonic() + patience

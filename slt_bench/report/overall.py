@@ -106,13 +106,17 @@ def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Itera
     trades = {title: at_equal_accuracy(rows, baselines[title]) for title, rows in found.items()}
     trades = {title: trade for title, trade in trades.items() if len(trade) > 1}
     if trades:
+        elsewhere = (
+            f" A network without {material.baseline} has another label of its method in its place, named below it."
+            if any(baselines[title] != material.baseline for title in trades)
+            else ""
+        )
         yield write_figure(
             sparsity_against(trades, baselines, material.looks), material.out, "against",
             f"Sparsity at the accuracy of {material.baseline}",
             f"How sparse each method is where {material.baseline} is as accurate: means over the seeds that both "
             "have, along all accuracies that each of them passes. Above the line a method keeps fewer weights; on the "
-            f"dotted one it removes {TIMES:g} times as many. On a network without {material.baseline} another label of "
-            "its method is in its place, as the panel tells.",
+            f"dotted one it removes {TIMES:g} times as many.{elsewhere}",
             material.source,
         )  # fmt: skip
 

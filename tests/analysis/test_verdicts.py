@@ -92,9 +92,9 @@ def test_a_relaxed_loss_is_taken_to_the_relaxed_accuracy_of_dense():
 def test_seeds_that_were_lost_are_told():
     lost = table({"gates": {0.5: [0.9, 0.9, None], 0.9: [0.9, 0.9, None]}})
     assert verdict(lost, sparsity=0.7, accuracy=0.9)[2].n == 2
-    assert verdict(lost, sparsity=0.7, accuracy=0.9)[1] == "gates lost seed 2 from 0.5 on"
+    assert verdict(lost, sparsity=0.7, accuracy=0.9)[1] == "gates lost seed 2 at 0.5, 0.9"
     lost = table({"gates": {0.5: [0.9, 0.9, 0.9, 0.9], 0.9: [0.9, 0.9, 0.9, None], 0.95: [0.9, 0.9, None, None]}})
-    assert verdict(lost, sparsity=0.7, accuracy=0.9)[1] == "gates lost seeds 2, 3 from 0.9 on"
+    assert verdict(lost, sparsity=0.7, accuracy=0.9)[1] == "gates lost seed 2 at 0.95 and seed 3 at 0.9, 0.95"
 
 
 def test_of_several_budgets_the_one_of_most_epochs_counts():

@@ -64,13 +64,13 @@ def sparsity_against(trades: Mapping[str, pd.DataFrame], baselines: Mapping[str,
     """
     figure, axes = panels(len(trades), 2.2)
     doubled = False
-    names = {short(baselines[title]) for title in trades}
+    names = {baselines[title] for title in trades}
     for panel, (title, trade) in zip(axes, trades.items(), strict=True):
         doubled |= _draw_trade(panel, trade, looks)
         panel.set_title(_on_lines(title, panel))
         if len(names) > 1:
             panel.set_xlabel(short(baselines[title]), fontsize="small")
-    whose = names.pop() if len(names) == 1 else "the baseline"
+    whose = short(names.pop()) if len(names) == 1 else "the baseline"
     figure.supxlabel(f"sparsity of {whose} at the same accuracy", fontsize="medium")
     figure.supylabel("sparsity", fontsize="medium")
     shown = sorted(set(pd.concat(list(trades.values()))["label"]))
