@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 
-def _fresh(code: str) -> str:
+def _fresh(code: str, cwd: Path | None = None) -> str:
     """What a process that has loaded nothing prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=cwd).stdout
 
 
 @pytest.mark.parametrize("state", ["enable", "disable"])
@@ -90,10 +91,9 @@ SMALL = 'archs = "mlp16_8"\ndatasets = "digits"\nsparsities = [0.5]\nseeds = "0"
 )
 def test_a_command_loads_torch_without_the_collector_and_ends_with_it_frozen(command, trains, tmp_path):
     (tmp_path / "small.toml").write_text(SMALL)
-    code = f"{WATCH}\nsys.argv = {['slt_bench', *command.split()]!r}\nmain()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    told = [line for line in done.stdout.splitlines() if line.startswith(("LOADS", "FROZEN"))]
-    assert told == ["LOADS torch False", *["LOADS torch._dynamo False"] * trains, "FROZEN True"], done.stdout
+    out = _fresh(f"{WATCH}\nsys.argv = {['slt_bench', *command.split()]!r}\nmain()", tmp_path)
+    told = [line for line in out.splitlines() if line.startswith(("LOADS", "FROZEN"))]
+    assert told == ["LOADS torch False", *["LOADS torch._dynamo False"] * trains, "FROZEN True"], out
 
 
 def test_what_is_forked_finds_all_of_it_loaded_and_frozen():

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from slt_bench.profiling.profile import Row
 
 
-WIDTH = 120  # of the tables at least: what is piped into a file has no width of its own
 USUAL = ("gates,edgepopup", "lenet300")
 
 
@@ -92,10 +91,10 @@ def _keep(rows: "list[Row]", file: Path | None) -> None:
 def _show(rows: "list[Row]") -> None:
     from rich.console import Console
 
+    from slt_bench.cli.screen import WIDTH, screen
     from slt_bench.profiling.timing import RUN
 
-    console = Console()
-    console = Console(width=max(console.width, WIDTH))
+    console = Console(width=max(screen().width, WIDTH))  # at least, also on a narrow terminal: no row is folded
     console.print(_times(rows))
     console.print(_work(rows))
     first = rows[0]

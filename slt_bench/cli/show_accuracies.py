@@ -16,7 +16,6 @@ CAPTION = (
     "Means, of frozen weights where nothing else is said; their intervals are on the page, and where masks lie that "
     "are not as sparse as asked (*)."
 )
-Row = list[tuple[str, bool]]
 
 
 def accuracies(title: str, content: Content, console: Console) -> list[Table]:
