@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import sys
 from importlib import import_module
 
@@ -14,6 +15,9 @@ def load_torch(*others: str) -> None:
     Torch is half a million objects. Python would look through them for garbage hundreds of times while they come to
     be, again now and then, and once more before it ends; none of them ever is.
 
+    Torch's threads sleep while they wait for each other, unless OMP_WAIT_POLICY says otherwise. By default they spin:
+    on a busy machine they take the cores from the threads that they wait for, and a step takes several times as long.
+
     Args:
         others: Names of modules, imported after torch in their order, as `OPTIMISERS`.
 
@@ -23,6 +27,7 @@ def load_torch(*others: str) -> None:
     names = ("torch", *others)
     if all(name in sys.modules for name in names):
         return
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's OpenMP reads it when it loads
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -72,12 +72,24 @@ class Selected:
 class Execution:
     """The options of `plan` and `run` that say where and how jobs run."""
 
-    executor: Annotated[str, typer.Option(help="inline (this process), local (a process a job) or slurm.")] = "inline"
+    executor: Annotated[
+        str,
+        typer.Option(
+            help="inline (this process), local (a process a job), slurm, or auto: local where several jobs fit."
+        ),
+    ] = "auto"
     max_parallel: Annotated[
         int | None, typer.Option(help="Jobs (slurm: tasks) at once [default: what fits; slurm: 64].", min=1)
     ] = None
-    jobs_per_gpu: Annotated[int, typer.Option(help="Jobs that share a GPU, with --executor local.", min=1)] = 1
-    threads: Annotated[int | None, typer.Option(help="CPU threads of a job [default: by executor].", min=1)] = None
+    jobs_per_gpu: Annotated[int, typer.Option(help="Jobs that share a GPU on this machine.", min=1)] = 1
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="CPU threads of a job; other numbers may give other masks, so each record says how many it had "
+            "[default: OMP_NUM_THREADS, else by the size of the job's step].",
+            min=1,
+        ),
+    ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1; on SLURM, cuda asks for a GPU a task.")] = (
         "auto"
     )
@@ -143,14 +155,17 @@ def checked_wish(execution: Execution, *, starts: bool) -> "Wish":
 
     Args:
         execution: The options.
-        starts: Whether jobs are to be started: then the local executor's server loads while this process does.
+        starts: Whether jobs are to be started: then the local executor's server, where it may be needed, loads while
+            this process does.
 
     Raises:
         UserError: One of them cannot be.
     """
+    from slt_bench.execution.cores import count_cores
     from slt_bench.execution.server import start_server
 
-    if starts and execution.executor == "local" and not execution.slurm:
+    may_fit = execution.executor == "auto" and count_cores() > 1 and execution.max_parallel != 1
+    if starts and (execution.executor == "local" or may_fit) and not execution.slurm:
         start_server()
     wish = wish_of(execution)
     wish.check()

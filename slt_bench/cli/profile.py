@@ -51,6 +51,7 @@ def profile(
     from slt_bench import archs as known
     from slt_bench.benchmark import Budget
     from slt_bench.benchmark import load as load_benchmark
+    from slt_bench.execution.cores import check_threads
     from slt_bench.execution.device import check_device, pick_device
     from slt_bench.execution.machine import keep_freed_memory
     from slt_bench.plugins import load
@@ -68,6 +69,7 @@ def profile(
         archs = archs or ",".join(written.archs)
     names = choose("method", methods or USUAL[0], registry.methods, lambda name: bool(registry.find(name)))
     wanted = choose("architecture", archs or USUAL[1], known.ARCHS, lambda name: bool(known.find(name)))
+    check_threads(threads)
     if threads:
         torch.set_num_threads(threads)
     keep_freed_memory()

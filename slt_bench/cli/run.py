@@ -38,7 +38,7 @@ def run(
 
     `slt_bench run --benchmark quickstart`
 
-    `slt_bench run --methods gates,edgepopup --archs wrn28_10 --executor local`
+    `slt_bench run --methods gates,edgepopup --archs wrn28_10 --max-parallel 2`
 
     `slt_bench run --benchmark lenet_mnist --executor slurm --slurm partition=main`
     """
@@ -67,7 +67,7 @@ def run_selected(
 ) -> bool:
     """Run the jobs that have no record yet, or show what would be done; whether they were run."""
     from slt_bench.execution.follow import refresh
-    from slt_bench.execution.plan import make_plan, make_work, stamps
+    from slt_bench.execution.plan import make_plan, make_work, settled, stamps
     from slt_bench.runs import promised
     from slt_bench.states import look
 
@@ -89,8 +89,10 @@ def run_selected(
         return False
     elsewhere = [one for one in overview.in_state(selected.jobs, "running", "waiting") if one.id not in chosen]
     folders = (selected.folder, reports) if reports else (selected.folder,)
+    planned = todo if wish.executor == "slurm" else [*todo, *elsewhere]
+    wish = settled(wish, planned, overview.found)
     root = check(todo, folders, data_root, wish, download=download)
-    plan = make_plan(todo if wish.executor == "slurm" else [*todo, *elsewhere], overview.found, wish)
+    plan = make_plan(planned, overview.found, wish)
     ours = {key: stamp for key, stamp in before.items() if key in chosen}
     work = make_work(plan, [*todo, *elsewhere], selected.folder, root, overview.superseded() | ours)
     _run(selected, plan, work, len(elsewhere), wait=wait)
@@ -158,7 +160,7 @@ def _run(selected: Selected, plan: "Plan", work: "Work", elsewhere: int, *, wait
             Stopper() as stopper,
             watch(len(work.jobs) - elsewhere, elsewhere, len(selected.jobs)) as watcher,
         ):
-            if plan.wish.executor != "slurm":
+            if plan.executor != "slurm":
                 carry_out(plan, work, selected.jobs, watcher, stopper)
                 return
             with stopper.deferred():  # what SLURM has, we must know
@@ -174,7 +176,7 @@ def _run(selected: Selected, plan: "Plan", work: "Work", elsewhere: int, *, wait
 
 def _farewell(plan: "Plan", work: "Work", signum: int) -> str:
     how = "stopped" if signum == signal.SIGINT else f"stopped by {signal.Signals(signum).name}"
-    if plan.wish.executor == "slurm":
+    if plan.executor == "slurm":
         return f"{how} waiting. What was submitted goes on: `status --watch` shows it, `cancel` ends it."
     again = " (with --rerun it starts over with what has ended)" if work.superseded else ""
     return f"{how}. What has ended is kept; the same command goes on from there{again}."

@@ -1,5 +1,6 @@
 """`run --job`: one job, in this process, with its log on the terminal."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,9 @@ def run_one(
     from slt_bench.execution.stop import Stopped, Stopper
     from slt_bench.states import OPEN, look
 
-    if wish.executor != "inline":
+    if wish.executor not in ("auto", "inline"):
         raise UserError(f"--job runs one job in this process; it is not for --executor {wish.executor}.")
+    wish = replace(wish, executor="inline")
     use_plugins(selection.plugins)
     job, folder = _find(text, selection)
     superseded = stamps([job], folder)

@@ -83,17 +83,26 @@ def _cells(selected: Selected, overview: Overview) -> tuple[str, Table]:
 
 
 def _where(plan: Plan) -> str:
-    if plan.wish.executor == "slurm":
+    if plan.executor == "slurm":
         tasks = sum(len(array.units) for array in plan.arrays)
         hint = "" if plan.device == "cuda" else " No GPU is asked for; --device cuda asks for one a task."
         return f"They would go to SLURM as {count(len(plan.arrays), 'array')} of {count(tasks, 'task')}.{hint}"
-    if plan.wish.executor == "local":
+    if plan.executor == "local":
         gpus = {slot.gpu for slot in plan.slots} - {None}
         on = count(len(gpus), "GPU") if gpus else "the CPU"
-        threads = count(plan.slots[0].threads, "thread")
-        return f"They would run {len(plan.slots)} at once on {on} of this machine, {threads} each."
+        return f"They would run {len(plan.slots)} at once on {on} of this machine{_threads(plan)}."
     how = f"{plan.wish.pack} of a kind together" if plan.wish.pack > 1 else "one after another"
-    return f"They would run {how} in this process, on {plan.device}."
+    return f"They would run {how} in this process, on {plan.device}{_threads(plan)}."
+
+
+def _threads(plan: Plan) -> str:
+    """The CPU threads of the jobs in words, as in ", 1 to 4 threads each"; empty where torch decides."""
+    asked = plan.wish.asked_threads
+    each = set(plan.threads.values()) or ({asked} if asked else {slot.threads for slot in plan.slots})
+    if not each:
+        return ""
+    least, most = min(each), max(each)
+    return f", {f'{least} to ' if least < most else ''}{count(most, 'thread')} each"
 
 
 def _arrays(arrays: Sequence[Array]) -> Table:

@@ -130,7 +130,7 @@ def _run(job: Job, work: Work, watcher: Watcher, stopper: Stopper, packed: int) 
             last = monotonic()
             write_progress(folder, fraction)
 
-    return (yield from running(job, folder, work.context, on_step, stopper, packed))
+    return (yield from running(job, folder, work.context_of(job), on_step, stopper, packed))
 
 
 @contextlib.contextmanager

@@ -4,9 +4,11 @@ import contextlib
 import os
 import signal
 import time
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from slt_bench.benchmark import Job
 from slt_bench.claims import claimed, is_held
 from slt_bench.errors import StorageError, UserError
 from slt_bench.execution import child
+from slt_bench.execution.cores import count_cores
 from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Watcher, Work
@@ -33,7 +36,7 @@ class Slot:
     """A place for one job at a time.
 
     Attributes:
-        threads: CPU threads of its process.
+        threads: CPU threads of its process, where the job has no number of its own.
         gpu: The CUDA device that its process sees, as CUDA_VISIBLE_DEVICES names it; None hides them all.
     """
 
@@ -55,32 +58,38 @@ class Slot:
 class _Child:
     jobs: tuple[Job, ...]
     slot: Slot
+    threads: int
     process: ForkServerProcess
     log: Path
 
 
-def run_local(work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot]) -> None:
+def run_local(work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot], cores: int | None = None) -> None:
     """Run every open job in a process of its own.
+
+    Jobs start in their order, except that one that needs more cores than are free lets later ones go first.
 
     A process that dies without a record is started again, and goes on from its checkpoint; one that dies `DEATHS` times
     has failed.
 
     Args:
-        work: The jobs; their device and threads are those of the slots.
+        work: The jobs; their device is that of the slots.
         watcher: Told of each step.
         stopper: Knows whether this process is to stop.
         slots: Where jobs run; at least one.
+        cores: How many threads all running jobs may have together; a job that has more runs alone. None: any number.
 
     Raises:
         Stopped: That was asked for; the processes have been asked too, and have ended.
         StorageError: Files cannot be written; the processes have ended.
     """
-    _Pool(work, watcher, stopper, slots).run()
+    _Pool(work, watcher, stopper, slots, cores).run()
 
 
 class _Pool:
-    def __init__(self, work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot]) -> None:
-        self.work, self.watcher, self.stopper = work, watcher, stopper
+    def __init__(
+        self, work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot], cores: int | None
+    ) -> None:
+        self.work, self.watcher, self.stopper, self.cores = work, watcher, stopper, cores
         self.free = deque(slots)
         self.open = deque(work.packs(work.jobs))
         self.children: list[_Child] = []
@@ -101,12 +110,23 @@ class _Pool:
         for _ in range(len(self.open)):
             if not self.free:
                 return
-            pack = [job for job in self.open.popleft() if not self.work.has_ended(job)]
+            whole = self.open.popleft()
+            if not self._has_room(whole[0]):
+                self.open.append(whole)
+                continue
+            pack = [job for job in whole if not self.work.has_ended(job)]
             later = [job for job in pack if self._is_put_off(job) or self._is_elsewhere(job)]
             self.open.extend((job,) for job in later)
             if now := tuple(job for job in pack if job not in later):
                 with self.stopper.deferred():  # no process may be started and not be known
                     self._start(now, self.free.popleft())
+
+    def _threads(self, job: Job, slot: Slot) -> int:
+        return self.work.context_of(job).threads or slot.threads
+
+    def _has_room(self, job: Job) -> bool:
+        taken = sum(one.threads for one in self.children)
+        return not taken or self.cores is None or taken + self._threads(job, self.free[0]) <= self.cores
 
     def _is_elsewhere(self, job: Job) -> bool:
         """Whether another living process is at the job; then we look again only after a while."""
@@ -119,22 +139,21 @@ class _Pool:
         return self.not_before.get(job.id, 0.0) > time.monotonic()
 
     def _start(self, jobs: tuple[Job, ...], slot: Slot) -> None:
-        context = self.work.context
-        device = context.device if slot.gpu is None else "cuda"
-        one = self.work.only(jobs).model_copy(
-            update={"context": type(context)(context.data_root, device, slot.threads, context.checkpoint_seconds)}
-        )
+        threads = self._threads(jobs[0], slot)
+        device = self.work.context.device if slot.gpu is None else "cuda"
+        context = replace(self.work.context, device=device, threads=threads)
+        one = self.work.only(jobs).model_copy(update={"context": context, "threads": {}})
         folder = self.work.folder / jobs[0].folder
         make_folder(folder)
         _check_appendable(folder / LOG)
         try:
-            process = child.start(one, folder / LOG, slot.environment())
+            process = child.start(one, folder / LOG, replace(slot, threads=threads).environment())
         except (OSError, EOFError) as error:
             self.free.append(slot)
             for job in jobs:
                 self._after_death(job, f"could not be started ({error})")
             return
-        self.children.append(_Child(jobs, slot, process, folder / LOG))
+        self.children.append(_Child(jobs, slot, threads, process, folder / LOG))
         for job in jobs:
             self.watcher.started(job)
 
@@ -216,29 +235,29 @@ class _Pool:
 
 
 def make_slots(
-    jobs: int, max_parallel: int | None, jobs_per_gpu: int, threads: int | None, device: str, mem_gb: float
+    threads: Sequence[int], max_parallel: int | None, jobs_per_gpu: int, device: str, mem_gb: float
 ) -> list[Slot]:
-    """The slots of this machine.
+    """Return the slots of this machine.
 
     Args:
-        jobs: How many there are to run; no more slots are made.
-        max_parallel: How many; None for what fits: on CUDA `jobs_per_gpu` a device, else one a core, as far as the
-            memory goes.
+        threads: Of each job that is to run; no more slots are made than there are jobs.
+        max_parallel: How many; None for what fits: on CUDA `jobs_per_gpu` a device, else as many jobs as the cores have
+            threads for, as far as the memory goes.
         jobs_per_gpu: How many jobs share a device.
-        threads: Of each; None divides the cores among the slots.
         device: cpu, cuda, cuda:1, or auto.
-        mem_gb: What a job needs in memory, at most.
+        mem_gb: What a job needs in memory, at most, in GiB.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     gpus = _gpus(device)
     if gpus:
         places: list[str | None] = [gpu for _ in range(jobs_per_gpu) for gpu in gpus]
         places = places[:max_parallel]
     else:
-        fit = max(1, int(_free_gb() * 0.8 / mem_gb))
-        places = [None] * (max_parallel or max(1, min(cores // (threads or 1), fit)))
-    places = places[: max(1, jobs)]
-    each = threads or max(1, cores // len(places))
+        side_by_side = bisect_right(list(accumulate(sorted(threads))), cores)
+        fit = int(_free_gb() * 0.8 / mem_gb)
+        places = [None] * (max_parallel or max(1, min(side_by_side, fit)))
+    places = places[: max(1, len(threads))]
+    each = max(1, cores // len(places))
     return [Slot(each, gpu) for gpu in places]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -11,13 +12,14 @@ from slt_bench.benchmark import Job
 from slt_bench.cost import Cost, Costs, Kind, from_records, kind
 from slt_bench.errors import UserError
 from slt_bench.execution import queue, slurm
+from slt_bench.execution.cores import check_threads, count_cores, threads_of_environment
 from slt_bench.execution.device import check_device, pick_device
 from slt_bench.execution.inline import run_inline
-from slt_bench.execution.layout import Array, Needs, arrange
+from slt_bench.execution.layout import Array, Needs, arrange, packs
 from slt_bench.execution.local import Slot, make_slots, run_local
 from slt_bench.execution.machine import provenance
 from slt_bench.execution.probe import probe
-from slt_bench.execution.resources import needs_of, with_options
+from slt_bench.execution.resources import needs_of, threads_of, with_options
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Context, Watcher, Work
 from slt_bench.plugins import plugin_folders
@@ -25,14 +27,15 @@ from slt_bench.records import Found
 from slt_bench.runs import Executor
 
 SLURM_PARALLEL = 64
-EXECUTORS: Mapping[str, Executor] = {"inline": "inline", "local": "local", "slurm": "slurm"}
+Asked = Executor | Literal["auto"]
+EXECUTORS: Mapping[str, Asked] = {"auto": "auto", "inline": "inline", "local": "local", "slurm": "slurm"}
 
 
 @dataclass(frozen=True)
 class Wish:
     """How the user wants jobs to be run; as the options of `run`."""
 
-    executor: Executor = "inline"
+    executor: Asked = "auto"
     max_parallel: int | None = None
     jobs_per_gpu: int = 1
     threads: int | None = None
@@ -42,6 +45,14 @@ class Wish:
     checkpoint_seconds: float = 180.0
     probe: bool = False
     pack: int = 1
+
+    @property
+    def asked_threads(self) -> int | None:
+        """The CPU threads of each job that the user asks for: with --threads, else with OMP_NUM_THREADS."""
+        if self.threads or self.executor == "slurm":
+            return self.threads or threads_of_environment()
+        threads = threads_of_environment()  # is meant for all programs: a machine may have fewer cores
+        return threads and min(threads, count_cores())
 
     def check(self) -> None:
         """Find out what is wrong with it.
@@ -58,10 +69,16 @@ class Wish:
             )
         slurm.check_options(self.slurm)
         if self.executor == "slurm":
+            cpus = self.slurm.get("cpus_per_task")
+            if self.threads and cpus and self.threads > int(str(cpus)):
+                raise UserError(
+                    f"--threads {self.threads} is more than --slurm cpus_per_task={cpus}. Take 1 to {cpus}."
+                )
             queue.check_available()
             if self.device.startswith("cuda:"):
                 raise UserError(f"--device {self.device} names a device of one machine; on SLURM take --device cuda.")
         else:
+            check_threads(self.threads)
             check_device(self.device)
 
 
@@ -71,19 +88,25 @@ class Plan:
 
     Attributes:
         wish: As asked for.
+        executor: What the wish's executor means for these jobs.
         device: cpu or cuda, or a named one: where jobs will run.
         jobs: In their order.
         costs: What is known of them.
+        threads: CPU threads of each job by id, on this machine's CPU; elsewhere nothing.
         slots: Of the local executor.
+        cores: What all jobs share that the local executor runs; None where the slots alone limit how many run at once.
         arrays: Of SLURM's.
         notes: What a person should know.
     """
 
     wish: Wish
+    executor: Executor
     device: str
     jobs: tuple[Job, ...]
     costs: Costs
+    threads: Mapping[str, int] = field(default_factory=dict)
     slots: tuple[Slot, ...] = ()
+    cores: int | None = None
     arrays: tuple[Array, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -105,15 +128,21 @@ def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
         UserError: Something in the wish is wrong.
     """
     wish.check()
-    device = _device(wish)
-    plan = Plan(wish, device, tuple(jobs), from_records(found.records.values(), device.partition(":")[0]))
-    if wish.executor == "local" and jobs:
-        plan = replace(plan, slots=tuple(_slots(plan)))
+    plan = _on_this_machine(jobs, found, wish)
     if wish.probe:
         plan = _probed(plan)
-    if wish.executor == "slurm" and jobs:
+    if plan.executor == "slurm" and jobs:
         plan = replace(plan, arrays=tuple(_arrays(plan)))
     return plan
+
+
+def settled(wish: Wish, jobs: Sequence[Job], found: Found) -> Wish:
+    """Return the wish with the executor that `auto` means for jobs: local where several fit at once, else inline.
+
+    On GPUs, several fit where there are several devices, or `jobs_per_gpu` is above 1: a process a job would load its
+    data and CUDA anew each time.
+    """
+    return replace(wish, executor=_on_this_machine(jobs, found, wish).executor)
 
 
 def stamps(jobs: Sequence[Job], folder: Path) -> dict[str, str]:
@@ -132,15 +161,16 @@ def make_work(plan: Plan, jobs: Sequence[Job], folder: Path, data_root: Path, su
         data_root: The folder of data sets.
         superseded: What tells records that are to be replaced, as from `stamps`; may name other jobs too.
     """
-    context = Context(data_root.absolute(), plan.device, plan.wish.threads, plan.wish.checkpoint_seconds)
+    context = Context(data_root.absolute(), plan.device, plan.wish.asked_threads, plan.wish.checkpoint_seconds)
     return Work(
         jobs=tuple(jobs),
         superseded={job.id: superseded[job.id] for job in jobs if job.id in superseded},
         folder=folder.absolute(),
         context=context,
         plugins=plugin_folders(),
-        executor=plan.wish.executor,
+        executor=plan.executor,
         pack=plan.wish.pack,
+        threads={job.id: plan.threads[job.id] for job in jobs if job.id in plan.threads},
     )
 
 
@@ -160,10 +190,10 @@ def carry_out(plan: Plan, work: Work, jobs: Sequence[Job], watcher: Watcher, sto
     """
     if not work.jobs:
         return
-    run = runs.begin(work.folder, plan.wish.executor, jobs, [[job] for job in work.jobs], work.superseded)
+    run = runs.begin(work.folder, plan.executor, jobs, [[job] for job in work.jobs], work.superseded)
     try:
-        if plan.wish.executor == "local":
-            run_local(work, watcher, stopper, plan.slots)
+        if plan.executor == "local":
+            run_local(work, watcher, stopper, plan.slots, plan.cores)
         else:
             run_inline(work, watcher, stopper)
     finally:
@@ -200,14 +230,39 @@ def _device(wish: Wish) -> str:
 
 
 def _needs(plan: Plan) -> Callable[[Job], Needs]:
-    needs = needs_of(plan.costs, device=plan.device.partition(":")[0], threads=plan.wish.threads)
+    needs = needs_of(plan.costs, device=plan.device.partition(":")[0], threads=plan.wish.asked_threads)
     return with_options(needs, plan.wish.slurm)
+
+
+def _on_this_machine(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
+    """The plan as far as it depends on this machine: the executor, and the threads and slots of jobs."""
+    device = _device(wish)
+    costs = from_records(found.records.values(), device.partition(":")[0])
+    if wish.executor == "slurm":
+        return Plan(wish, "slurm", device, tuple(jobs), costs)
+    plan = Plan(wish, "inline", device, tuple(jobs), costs, _threads(jobs, wish) if device == "cpu" else {})
+    if wish.executor == "inline" or not jobs:
+        return plan
+    slots = tuple(_slots(plan))
+    if wish.executor == "auto" and (len(slots) == 1 or device.partition(":")[0] not in ("cpu", "cuda")):
+        return plan
+    shares = device == "cpu" and wish.max_parallel is None
+    return replace(plan, executor="local", slots=slots, cores=count_cores() if shares else None)
+
+
+def _threads(jobs: Sequence[Job], wish: Wish) -> dict[str, int]:
+    """The CPU threads of each job on this machine, by id; no more than its share of the cores with --max-parallel."""
+    cores = count_cores()
+    most = max(1, cores // (wish.max_parallel or 1))
+    return {job.id: wish.asked_threads or min(most, threads_of(job, cores, wish.pack)) for job in jobs}
 
 
 def _slots(plan: Plan) -> list[Slot]:
     wish, needs = plan.wish, _needs(plan)
-    memory = max(needs(job).mem_gb for job in plan.jobs)
-    return make_slots(len(plan.jobs), wish.max_parallel, wish.jobs_per_gpu, wish.threads, wish.device, memory)
+    together = packs(plan.jobs, wish.pack)
+    memory = max(needs(job).mem_gb for job in plan.jobs) * max(map(len, together))
+    threads = [plan.threads.get(pack[0].id, 1) for pack in together]
+    return make_slots(threads, wish.max_parallel, wish.jobs_per_gpu, wish.device, memory)
 
 
 def _probed(plan: Plan) -> Plan:
@@ -217,8 +272,8 @@ def _probed(plan: Plan) -> Plan:
     measured: dict[Kind, Cost] = {}
     notes: list[str] = []
     for job in plan.costs.unknown_kinds(plan.jobs):
-        by_executor = {"local": plan.slots[0].threads if plan.slots else before, "slurm": needs(job).cpus}
-        torch.set_num_threads(by_executor.get(plan.wish.executor, plan.wish.threads or before))
+        here_or_there = needs(job).cpus if plan.executor == "slurm" else plan.wish.asked_threads or before
+        torch.set_num_threads(plan.threads.get(job.id, here_or_there))
         try:
             measured[kind(job)] = probe(job, here)
         except Exception as error:  # noqa: BLE001 - a method may fail in any way; the others can be probed

@@ -14,8 +14,17 @@ PROCESS_GB = 1.0  # Python and torch
 CUDA_HOST_GB = 4.0  # and CUDA's libraries
 VECTORS = 12  # of N float32 numbers: weights, gates, gradients, optimiser state, and what a step makes of them
 ACTIVATIONS = 3  # copies of each layer's output: itself, its gradient, and what a layer works with
-SMALL = 1_000_000  # weights below which a second thread helps little
 MARGIN = 1.3
+SLURM_CORES = 4  # that a job asks SLURM for, at most
+
+# A step multiplies each weight by each image of its batch at least once. A convolution uses a weight at many positions:
+# it multiplies a few hundred numbers for each that it puts out, and about two thirds of all outputs are those of
+# normalisation and activation, which multiply next to nothing.
+PRODUCTS_PER_OUTPUT = 50
+# One more thread pays where it has about a tenth of a second of each step to itself. Threads meet hundreds of times a
+# step, and wait each time for the last of them: microseconds on a quiet machine, milliseconds on a busy one. A step has
+# 0.04e9 products for LeNet-300-100 (MNIST), 2.5e9 for ResNet-20 and Conv-2 (CIFAR-10), all with batches of 128.
+PRODUCTS_PER_THREAD = 10**9
 
 
 def needs_of(costs: Costs, *, device: str, threads: int | None) -> Callable[[Job], Needs]:
@@ -24,12 +33,11 @@ def needs_of(costs: Costs, *, device: str, threads: int | None) -> Callable[[Job
     Args:
         costs: Of past records, whose peaks of memory are taken where there are some.
         device: cpu or cuda.
-        threads: CPU threads of a job; None: 1 for small networks, else 4.
+        threads: CPU threads of a job; None: as `threads_of`, at most `SLURM_CORES`.
     """
 
     def needs(job: Job) -> Needs:
-        weights, _ = _footprint(job.arch, job.dataset)
-        cpus = threads or (1 if weights < SMALL else 4)
+        cpus = threads or threads_of(job, SLURM_CORES)
         if device == "cuda":
             return Needs(cpus, ceil(CUDA_HOST_GB + 3 * _data_gb(job)), gpus=1)
         cost = costs.of(job)
@@ -38,6 +46,26 @@ def needs_of(costs: Costs, *, device: str, threads: int | None) -> Callable[[Job
         return Needs(cpus, ceil(MARGIN * memory_gb(job)))
 
     return needs
+
+
+def threads_of(job: Job, cores: int, pack: int = 1) -> int:
+    """Choose the CPU threads of a job by the size of its step.
+
+    Masks may differ between numbers of threads. So the number depends on the job and the machine only: whatever else is
+    to be run beside it, a job that is repeated or resumed there gives the same mask.
+
+    Args:
+        job: The job.
+        cores: Of the machine, at least 1.
+        pack: How many jobs take their steps together.
+
+    Returns:
+        At least 1 and at most `cores`, such that jobs of this size fill the cores side by side.
+    """
+    weights, outputs = _footprint(job.arch, job.dataset)
+    products = pack * job.budget.batch_size * (weights + PRODUCTS_PER_OUTPUT * outputs)
+    useful = min(cores, max(1, products // PRODUCTS_PER_THREAD))
+    return cores // ceil(cores / useful)
 
 
 def memory_gb(job: Job) -> float:

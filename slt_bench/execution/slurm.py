@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from slt_bench.execution import queue
 from slt_bench.execution.layout import Array
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.unit import run_unit
-from slt_bench.execution.work import Context, Work
+from slt_bench.execution.work import Work
 from slt_bench.files import make_folder
 from slt_bench.runs import Run
 
@@ -145,7 +146,7 @@ def submit(arrays: Sequence[Array], work: Work, jobs: Sequence[Job], options: Ma
 def _submit_array(array: Array, work: Work, folder: Path, options: Mapping[str, object]) -> list[str]:
     """SLURM's ids of the array's tasks."""
     make_folder(folder)
-    context = Context(work.context.data_root, work.context.device, array.needs.cpus, work.context.checkpoint_seconds)
+    context = replace(work.context, threads=work.context.threads or array.needs.cpus)
     texts = [work.only(unit).model_copy(update={"context": context}).model_dump_json() for unit in array.units]
     with _outside_any_allocation():
         submitted = _executor(array, work, folder, options).submit_array([SlurmTask(text) for text in texts])

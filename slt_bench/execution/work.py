@@ -1,7 +1,7 @@
 """What a process is given to do, as plain data: it travels as JSON, and plug-ins are loaded where it arrives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -42,6 +42,7 @@ class Work(BaseModel):
         plugins: Folders of plug-ins.
         executor: What brought the jobs here.
         pack: How many jobs of one kind take their steps together.
+        threads: CPU threads of jobs, by id; those of other jobs are the context's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,11 @@ class Work(BaseModel):
     plugins: tuple[Path, ...] = ()
     executor: Executor = "inline"
     pack: int = 1
+    threads: dict[str, int] = Field(default_factory=dict)
+
+    def context_of(self, job: Job) -> Context:
+        """Return the context with the job's own CPU threads."""
+        return replace(self.context, threads=self.threads.get(job.id, self.context.threads))
 
     def packs(self, jobs: Sequence[Job]) -> list[tuple[Job, ...]]:
         """As the function `packs`."""

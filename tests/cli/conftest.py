@@ -1,5 +1,6 @@
 """A folder to type commands in, and the command line."""
 
+import os
 import re
 import sys
 
@@ -11,8 +12,21 @@ from slt_bench.plugins import VARIABLE as PLUGINS
 
 
 @pytest.fixture
-def cwd(tmp_path, monkeypatch):
-    """An empty folder to be in, with no data, cache or plug-ins of the user's."""
+def cores(monkeypatch):
+    """A function that says how many CPU cores this machine has, beside plenty of memory; forgets OMP_NUM_THREADS."""
+
+    def have(count):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)), raising=False)
+        monkeypatch.setattr("slt_bench.execution.local._free_gb", lambda: 1000.0)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    return have
+
+
+@pytest.fixture
+def cwd(tmp_path, monkeypatch, cores):
+    """An empty folder to be in, with no data, cache or plug-ins of the user's, on a machine of one core."""
+    cores(1)
     folder = tmp_path / "cwd"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -10,6 +10,7 @@ from io import StringIO
 from itertools import pairwise
 
 import pytest
+import torch
 from rich.console import Console
 
 from slt_bench import records, runs
@@ -67,13 +68,96 @@ def places(cwd):
 # plan
 
 
-def test_a_plan_tells_where_jobs_would_run(end, cwd):
+def test_a_plan_tells_where_jobs_would_run(end, cwd, cores):
     inline = end("plan", *FLOOR, "--device", "cpu")[1]
     assert "tiny: 3 jobs, 3 to run." in inline
-    assert "They would run one after another in this process, on cpu." in inline
+    assert "They would run one after another in this process, on cpu, 1 thread each." in inline
+    cores(2)
     places = end("plan", *FLOOR, "--device", "cpu", "--executor", "local", "--max-parallel", "3", "--threads", "2")[1]
     assert "They would run 3 at once on the CPU of this machine, 2 threads each." in places
     assert list(cwd.iterdir()) == []
+
+
+SIDE_BY_SIDE = r"They would run (\d+) at once on the CPU of this machine, (.*) threads? each\."
+INLINE = r"They would run (.*) in this process, on cpu, (.*) threads? each\."
+LARGE = ["--methods", "random_mask", "--archs", "resnet18", "--datasets", "cifar10", "--no-references"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "options", "told", "expected"),
+    [
+        (1, [], INLINE, ("one after another", "1")),
+        (2, [], SIDE_BY_SIDE, ("2", "1")),
+        (16, [], SIDE_BY_SIDE, ("3", "1")),
+        (64, [], SIDE_BY_SIDE, ("3", "1")),
+        (16, ["--seeds", "0"], INLINE, ("one after another", "1")),
+        (16, ["--executor", "inline"], INLINE, ("one after another", "1")),
+        (16, ["--max-parallel", "1"], INLINE, ("one after another", "1")),
+        (16, ["--max-parallel", "2"], SIDE_BY_SIDE, ("2", "1")),
+        (16, ["--threads", "8"], SIDE_BY_SIDE, ("2", "8")),
+        (16, ["--threads", "16"], INLINE, ("one after another", "16")),
+        (16, ["--pack", "3"], INLINE, ("3 of a kind together", "1")),
+        (16, ["--pack", "2"], SIDE_BY_SIDE, ("2", "1")),
+        (16, ["--smoke", "--seeds", "0-1"], SIDE_BY_SIDE, ("2", "1")),
+    ],
+)
+def test_small_jobs_run_side_by_side_where_several_fit(end, cores, machine, options, told, expected):
+    cores(machine)
+    out = end("plan", *FLOOR, "--device", "cpu", *options)[1]
+    assert re.search(told, out).groups() == expected
+
+
+@pytest.mark.parametrize(("machine", "told"), [(2, INLINE), (16, SIDE_BY_SIDE), (64, SIDE_BY_SIDE)])
+def test_large_jobs_share_the_cores(end, cores, machine, told):
+    cores(machine)
+    out = end("plan", *LARGE, "--sparsities", "0.5,0.9", "--device", "cpu", "--executor", "auto")[1]
+    at_once, threads = re.search(told, out).groups()
+    assert int(threads) > 1
+    assert int(threads) * (int(at_once) if at_once.isdecimal() else 1) <= machine
+
+
+def test_threads_of_small_and_large_jobs_are_told_as_a_range(end, cores):
+    cores(16)
+    options = ["--methods", "random_mask", "--archs", "resnet18,lenet300", "--datasets", "cifar10", "--device", "cpu"]
+    at_once, threads = re.search(SIDE_BY_SIDE, end("plan", *options, "--no-references")[1]).groups()
+    assert int(at_once) > 3
+    assert re.fullmatch(r"1 to ([2-9]|1[0-6])", threads)
+
+
+@pytest.mark.parametrize("executor", ["auto", "inline", "local"])
+def test_every_executor_takes_the_threads_of_the_environment(end, cores, monkeypatch, executor):
+    cores(8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
+    options = ["plan", *FLOOR, "--device", "cpu", "--executor", executor]
+    assert "4 threads each" in end(*options)[1]
+    assert "2 threads each" in end(*options, "--threads", "2")[1], "who types it knows better"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1000")
+    assert "8 threads each" in end(*options)[1], "it is meant for all programs"
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert "1 thread each" in end(*options)[1]
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_a_record_says_the_threads_that_were_asked_for(end, cwd, monkeypatch, cores, executor):
+    cores(2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    before = torch.get_num_threads()
+    try:
+        for options in (["--seeds", "0"], ["--seeds", "1", "--threads", "1"]):
+            assert end("run", *FLOOR, *options, "--device", "cpu", "--executor", executor, "--no-report")[0] == 0
+    finally:
+        torch.set_num_threads(before)
+    found = records.read(cwd / "results" / "tiny").records.values()
+    assert {record.job.seed: record.provenance["threads"] for record in found} == {0: 2, 1: 1}
+
+
+def test_by_default_a_job_on_its_own_runs_here_and_several_run_in_processes(end, cwd, cores):
+    cores(2)
+    assert end("run", *FLOOR, "--seeds", "0", "--device", "cpu", "--no-report")[0] == 0
+    assert end("run", *FLOOR, "--device", "cpu", "--no-report")[0] == 0
+    attempts = {place.name.split("seed")[1][0]: read_attempts(place)[0] for place in places(cwd)}
+    assert [attempts[seed].executor for seed in "012"] == ["inline", "local", "local"]
+    assert [attempts[seed].pid == os.getpid() for seed in "012"] == [True, False, False]
 
 
 def test_a_plan_of_nothing_left_says_no_place(ran):
@@ -171,7 +255,7 @@ def test_a_filtered_run_runs_nothing_else(end, cwd):
     ("options", "told"),
     [
         (["--executor", "slurmm"], "Unknown executor 'slurmm'. Did you mean slurm?"),
-        (["--executor", "threads"], "Unknown executor 'threads'. Known: inline, local, slurm."),
+        (["--executor", "threads"], "Unknown executor 'threads'. Known: auto, inline, local, slurm."),
         (
             ["--executor", "inline", "--max-parallel", "4"],
             (
@@ -179,7 +263,14 @@ def test_a_filtered_run_runs_nothing_else(end, cwd):
                 "(or --pack N of a kind together)."
             ),
         ),
-        (["--slurm", "partition=gpu"], "--slurm is for --executor slurm, not inline."),
+        (["--slurm", "partition=gpu"], "--slurm is for --executor slurm, not auto."),
+        (
+            ["--executor", "slurm", "--threads", "8", "--slurm", "cpus_per_task=4"],
+            "--threads 8 is more than --slurm cpus_per_task=4",
+        ),
+        (["--threads", "1000"], "--threads 1000 is more than this machine has cores (1)."),
+        (["--executor", "inline", "--threads", "1000"], "--threads 1000 is more than this machine has cores (1)."),
+        (["--executor", "local", "--threads", "1000"], "--threads 1000 is more than this machine has cores (1)."),
         (["--executor", "local", "--slurm", "mem_gb=8"], "--slurm is for --executor slurm, not local."),
         (["--executor", "local", "--device", "cuda:99"], "The device 'cuda:99' cannot be used here"),
         (["--executor", "slurm", "--slurm", "time=10"], "--slurm time=... is not taken; use timeout_min=MINUTES."),

@@ -94,12 +94,13 @@ class Listener(Silent):
         self.messages.append(message)
 
 
-def run(jobs, folder, slots, plugins=(), checkpoint_seconds=180.0, listener=None, pack=1):
+def run(jobs, folder, slots, plugins=(), checkpoint_seconds=180.0, listener=None, pack=1, threads=None, cores=None):
     context = Context(folder.parent / "no-data", "cpu", checkpoint_seconds=checkpoint_seconds)
-    work = Work(jobs=tuple(jobs), folder=folder, context=context, plugins=plugins, executor="local", pack=pack)
+    values = {"plugins": plugins, "executor": "local", "pack": pack, "threads": threads or {}}
+    work = Work(jobs=tuple(jobs), folder=folder, context=context, **values)
     listener = listener or Listener()
     with Stopper() as stopper:
-        run_local(work, listener, stopper, slots)
+        run_local(work, listener, stopper, slots, cores)
     return listener
 
 
@@ -149,6 +150,22 @@ def test_processes_measure_what_this_process_would(make_job, tmp_path, monkeypat
         assert (attempt.executor, attempt.outcome) == ("local", "done")
         assert attempt.pid != os.getpid()
         assert read_claim(tmp_path / "local" / job.folder) is None
+
+
+def test_jobs_that_run_at_once_share_the_cores_by_the_threads_that_each_has(make_job, tmp_path):
+    class Counting(Listener):
+        taken = 0
+
+        def started(self, job):
+            super().started(job)
+            self.taken = max(self.taken, sum(threads[identity] for identity in self.running))
+
+    jobs = [make_job(method="random_mask", seed=seed) for seed in range(5)]
+    threads = {job.id: count for job, count in zip(jobs, (1, 2, 1, 1, 3), strict=True)}
+    listener = run(jobs, tmp_path / "local", [Slot(1)] * 5, listener=Counting(), threads=threads, cores=2)
+    assert listener.most == listener.taken - 1 == 2, "two of one thread, or the one of three on its own"
+    assert listener.begun[:2] == [jobs[0].id, jobs[2].id], "one that needs more than is free lets others go first"
+    assert {record.id: record.provenance["threads"] for record in listener.records} == threads
 
 
 def test_jobs_that_have_ended_are_not_started(make_job, tmp_path):

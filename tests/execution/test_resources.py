@@ -11,9 +11,10 @@ from slt_bench import archs, cost
 from slt_bench.benchmark import Budget
 from slt_bench.cost import Cost, Costs
 from slt_bench.execution import local
+from slt_bench.execution.cores import threads_of_environment
 from slt_bench.execution.layout import Needs
 from slt_bench.execution.local import Slot, make_slots
-from slt_bench.execution.resources import memory_gb, needs_of, with_options
+from slt_bench.execution.resources import memory_gb, needs_of, threads_of, with_options
 from slt_bench.frozen import check_shape, footprint
 
 LADDER = (("lenet300", "mnist"), ("resnet20", "cifar10"), ("resnet18", "cifar10"), ("wrn28_10", "cifar10"))
@@ -60,6 +61,50 @@ def test_the_estimate_is_at_least_what_the_numbers_of_a_step_take(make_job):
 def test_the_threads_that_are_asked_for_are_the_cores(make_job):
     assert needs(make_job(), threads=3).cpus == 3
     assert needs(make_job(), device="cuda", threads=3).cpus == 3
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 6, 16, 64])
+def test_larger_steps_have_more_threads_and_fill_the_cores(make_job, cores):
+    jobs = [make_job(arch=arch, dataset=dataset, budget=Budget(epochs=1, batch_size=128)) for arch, dataset in LADDER]
+    threads = [threads_of(job, cores) for job in jobs]
+    assert threads == sorted(threads)
+    assert threads[0] == 1
+    assert threads[-1] >= cores / 2
+    for each in threads:
+        assert 1 <= each <= cores
+        assert cores - each * (cores // each) < cores // each + 1, "no core is left that jobs of this size could share"
+
+
+def test_a_small_step_has_one_thread_whatever_the_machine(make_job):
+    small = [
+        ("lenet300", "digits", 64),
+        ("lenet300", "mnist", 128),
+        ("conv2", "digits", 64),
+        ("resnet20", "cifar10", 16),
+    ]
+    for arch, dataset, batch in small:
+        job = make_job(arch=arch, dataset=dataset, budget=Budget(epochs=1, batch_size=batch))
+        assert threads_of(job, 64) == 1
+
+
+def test_more_images_a_step_make_it_larger(make_job):
+    def threads(batch_size, pack=1):
+        job = make_job(arch="resnet20", dataset="cifar10", budget=Budget(epochs=1, batch_size=batch_size))
+        return threads_of(job, 64, pack)
+
+    assert 1 == threads(16) < threads(128) < threads(1024)
+    assert threads(16, pack=8) == threads(128)
+
+
+@pytest.mark.parametrize(
+    ("value", "threads"),
+    [(None, None), ("", None), ("3", 3), (" 3 ", 3), ("4,2", 4), ("0", None), ("-1", None), ("x", None)],
+)
+def test_the_environment_may_ask_for_threads(monkeypatch, value, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert threads_of_environment() == threads
 
 
 def test_a_job_on_cuda_needs_one_gpu(make_job):
@@ -134,45 +179,49 @@ def machine(monkeypatch):
     return be
 
 
-def slots(max_parallel=None, jobs_per_gpu=1, threads=None, device="cpu", mem_gb=1.0, jobs=100):
-    return make_slots(jobs, max_parallel, jobs_per_gpu, threads, device, mem_gb)
+def slots(max_parallel=None, jobs_per_gpu=1, threads=1, device="cpu", mem_gb=1.0, jobs=100):
+    return make_slots([threads] * jobs, max_parallel, jobs_per_gpu, device, mem_gb)
 
 
 def test_no_more_slots_than_jobs(machine):
     machine(cores=8)
-    assert [slot.threads for slot in slots(jobs=2)] == [4, 4]
-    assert [slot.threads for slot in slots(jobs=0)] == [8]
+    assert len(slots(jobs=2)) == 2
+    assert len(slots(jobs=0)) == 1
 
 
 @pytest.mark.parametrize(
     ("cores", "max_parallel", "threads", "expected"),
     [
-        (8, None, None, (8, 1)),
-        (8, 3, None, (3, 2)),
-        (8, 1, None, (1, 8)),
-        (8, 20, None, (20, 1)),
-        (8, None, 3, (2, 3)),
-        (8, None, 16, (1, 16)),
-        (8, 5, 4, (5, 4)),
-        (1, None, None, (1, 1)),
+        (1, None, 1, 1),
+        (2, None, 1, 2),
+        (16, None, 1, 16),
+        (64, None, 1, 64),
+        (8, 3, 1, 3),
+        (8, 20, 1, 20),
+        (8, None, 3, 2),
+        (8, None, 16, 1),
+        (8, 5, 4, 5),
     ],
 )
-def test_the_cores_are_divided_among_the_slots(machine, cores, max_parallel, threads, expected):
+def test_jobs_fill_the_cores(machine, cores, max_parallel, threads, expected):
     machine(cores=cores)
     found = slots(max_parallel=max_parallel, threads=threads)
-    assert (len(found), found[0].threads) == expected
-    assert set(found) == {found[0]}
-    assert found[0].gpu is None
+    assert len(found) == expected
+    assert {slot.gpu for slot in found} == {None}
+
+
+def test_there_are_slots_for_as_many_small_jobs_as_fit_beside_large_ones(machine):
+    machine(cores=8)
+    assert len(make_slots([8, 8, 4, 1, 1, 2], None, 1, "cpu", 1.0)) == 4, "1, 1, 2 and 4 threads"
 
 
 @pytest.mark.parametrize(
     ("free", "mem_gb", "expected"),
-    [(10.0, 4.0, (2, 4)), (100.0, 4.0, (8, 1)), (10.0, 9.0, (1, 8)), (1.0, 64.0, (1, 8))],
+    [(10.0, 4.0, 2), (100.0, 4.0, 8), (10.0, 9.0, 1), (1.0, 64.0, 1)],
 )
 def test_no_more_slots_than_fit_into_memory(machine, free, mem_gb, expected):
     machine(free=free)
-    found = slots(mem_gb=mem_gb)
-    assert (len(found), found[0].threads) == expected
+    assert len(slots(mem_gb=mem_gb)) == expected
 
 
 def test_who_says_how_many_knows_better_than_the_memory(machine):
