@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 
 OPTIMISERS = "torch._dynamo"  # the first of them loads it, whether anything is compiled or not
+SPINS = "5000"
 
 
 def load_torch(*others: str) -> None:
@@ -15,8 +16,9 @@ def load_torch(*others: str) -> None:
     Torch is half a million objects. Python would look through them for garbage hundreds of times while they come to
     be, again now and then, and once more before it ends; none of them ever is.
 
-    Torch's threads sleep while they wait for each other, unless OMP_WAIT_POLICY says otherwise. By default they spin:
-    on a busy machine they take the cores from the threads that they wait for, and a step takes several times as long.
+    Torch's threads spin for some tenths of a millisecond while they wait for each other, then they sleep, unless
+    OMP_WAIT_POLICY or GOMP_SPINCOUNT says otherwise. By default they spin for many milliseconds: on a busy machine they
+    take the cores from the threads that they wait for, and a step takes up to fifty times as long.
 
     Args:
         others: Names of modules, imported after torch in their order, as `OPTIMISERS`.
@@ -27,7 +29,8 @@ def load_torch(*others: str) -> None:
     names = ("torch", *others)
     if all(name in sys.modules for name in names):
         return
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's OpenMP reads it when it loads
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # torch's OpenMP reads it when it loads
     was_on = gc.isenabled()
     gc.disable()
     try:

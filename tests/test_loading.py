@@ -106,3 +106,21 @@ print(gc.get_freeze_count() > 100_000)
 print({"torch._dynamo", "sklearn.datasets", "slt_bench.cli", "slt_bench.execution.child"} <= sys.modules.keys())
 """
     assert _fresh(code).split() == ["True", "True"]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, (None, "5000")),
+        ({"OMP_WAIT_POLICY": "active"}, ("active", None)),
+        ({"GOMP_SPINCOUNT": "7"}, (None, "7")),
+    ],
+)
+def test_threads_do_not_spin_for_long_unless_the_user_says_so(monkeypatch, given, kept):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code = f"import os; import slt_bench.loading as l; l.load_torch(); print([os.environ.get(n) for n in {names}])"
+    assert _fresh(code).strip() == str(list(kept))

@@ -160,6 +160,24 @@ def test_by_default_a_job_on_its_own_runs_here_and_several_run_in_processes(end,
     assert [attempts[seed].pid == os.getpid() for seed in "012"] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("gpus", "options", "told"),
+    [
+        (1, [], "one after another in this process, on cuda"),
+        (1, ["--jobs-per-gpu", "2"], "2 at once on 1 GPU of this machine"),
+        (2, [], "2 at once on 2 GPUs of this machine"),
+        (2, ["--seeds", "0"], "one after another in this process, on cuda"),
+        (1, ["--executor", "local"], "1 at once on 1 GPU of this machine"),
+    ],
+)
+def test_several_jobs_fit_where_there_are_several_gpus_or_jobs_share_one(end, cores, monkeypatch, gpus, options, told):
+    cores(16)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert told in end("plan", *FLOOR, *options)[1]
+
+
 def test_a_plan_of_nothing_left_says_no_place(ran):
     code, out, _ = ran("plan", *FLOOR, "--executor", "local")
     assert code == 0
