@@ -51,5 +51,13 @@ class Biprop(Scores):
     def _binary(self, mask: Tensor) -> Tensor:
         sizes = self.network.sizes
         parts = zip(self.network.weights.abs().split(sizes), mask.split(sizes), strict=True)
-        alpha = torch.stack([(size[kept] if kept.any() else size).mean() for size, kept in parts])
+        alpha = torch.stack([_mean_of_kept(size, kept) for size, kept in parts])
         return self.network.spread(alpha) * self.network.weights.sign()
+
+
+def _mean_of_kept(values: Tensor, kept: Tensor) -> Tensor:
+    """The mean of the values that are kept, a scalar; of all where none is. On CUDA nothing waits for the device."""
+    if not values.is_cuda:
+        return (values[kept] if kept.any() else values).mean()
+    kept = kept | ~kept.any()
+    return torch.where(kept, values, 0.0).sum() / kept.sum()

@@ -51,7 +51,8 @@ class GatesStructured(GaussianGates):
     def threshold(self, sparsity: float) -> Tensor:
         """The mu up to which units must close for the counted sparsity to be the nearest to the asked one."""
         ordered, _, count = self._nearest(sparsity)
-        return torch.where(count == 0, ordered[0] - 1, ordered[(count - 1).clamp(min=0)])
+        last = ordered.take((count - 1).clamp(min=0))  # an index in brackets would be read by the host
+        return torch.where(count == 0, ordered[0] - 1, last)
 
     def _nearest(self, sparsity: float) -> tuple[Tensor, Tensor, Tensor]:
         """Mu from the smallest up, its order, and how many of the first units to close: equal mu are told apart."""

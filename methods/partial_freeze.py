@@ -42,9 +42,9 @@ class PartialFreeze(Scores):
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)
-        deviation = network.spread(torch.tensor([2 / layer.fan_in for layer in network.layers])).sqrt()
+        variances = torch.tensor([2 / layer.fan_in for layer in network.layers], device=network.device)
         with torch.no_grad():
-            self.scores.normal_(generator=self.generator).mul_(deviation.to(network.device))
+            self.scores.normal_(generator=self.generator).mul_(network.spread(variances).sqrt())
         chance = torch.empty_like(network.weights).uniform_(generator=self.generator)
         self.register_buffer("pruned", chance < settings.frozen * self.sparsity)
         self.register_buffer("locked", chance > 1 - settings.frozen * (1 - self.sparsity))

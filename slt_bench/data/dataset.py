@@ -41,11 +41,17 @@ class Split:
         return len(self.labels)
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The images and labels of those rows; streamed images in pinned memory, where the device is a GPU."""
+        """The images and labels of those rows, as `take_images` and `take_labels` give them."""
+        return self.take_images(rows), self.take_labels(rows)
+
+    def take_images(self, rows: Tensor) -> Tensor:
+        """The images of those rows; streamed images in pinned memory, where the device is a GPU."""
         images = self.images.index_select(0, rows.to(self.images.device))
-        if self.streamed and self.labels.is_cuda:
-            images = images.pin_memory()
-        return images, self.labels.index_select(0, rows.to(self.labels.device))
+        return images.pin_memory() if self.streamed and self.labels.is_cuda else images
+
+    def take_labels(self, rows: Tensor) -> Tensor:
+        """The labels of those rows."""
+        return self.labels.index_select(0, rows.to(self.labels.device))
 
     def first(self, count: int) -> "Split":
         """The first `count` images."""

@@ -66,11 +66,11 @@ def taken(split: Split, order: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tenso
         yield from map(split.take, order)
         return
     with ThreadPoolExecutor(1) as reader:
-        waiting = [rows.cpu() for rows in order]
-        ahead = deque(reader.submit(split.take, rows) for rows in waiting[:AHEAD])
-        for place in range(len(waiting)):
-            images, labels = ahead.popleft().result()
-            ahead.extend(reader.submit(split.take, rows) for rows in waiting[place + AHEAD : place + AHEAD + 1])
+        waiting = [rows.cpu() for rows in order]  # all at once: the reader must not wait for a GPU in each step
+        ahead = deque(reader.submit(split.take_images, rows) for rows in waiting[:AHEAD])
+        for place, rows in enumerate(order):
+            images, labels = ahead.popleft().result(), split.take_labels(rows)
+            ahead.extend(reader.submit(split.take_images, rows) for rows in waiting[place + AHEAD : place + AHEAD + 1])
             yield images.to(labels.device, non_blocking=True), labels
 
 
