@@ -207,16 +207,24 @@ class FrozenNetwork(nn.Module):
 
     @torch.no_grad()
     def measure_statistics(self, batches: Iterable[Tensor], effective: Tensor) -> None:
-        """Set the normalisation statistics to their means over batches of images under the effective weights."""
+        """Set the normalisation statistics to their means over batches of images under the effective weights.
+
+        Args:
+            batches: Each (B, *shape), at least two images. A batch's statistics weigh as much as it has images.
+            effective: (N,).
+        """
         norms = [module for module in self.skeleton.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
         momenta = [module.momentum for module in norms]
         self.eval()
         try:
             for module in norms:
                 module.reset_running_stats()
-                module.momentum = None  # a plain mean over the batches
                 module.train()
+            seen = 0
             for images in batches if norms else ():
+                seen += len(images)
+                for module in norms:
+                    module.momentum = len(images) / seen  # a running mean over all images so far
                 self(images, effective)
         finally:
             for module, momentum in zip(norms, momenta, strict=True):

@@ -14,6 +14,7 @@ from slt_bench import evaluate
 from slt_bench.data.catalogue import DATASETS
 from slt_bench.data.dataset import Dataset, Split
 from slt_bench.data.dataset import load as load_data
+from slt_bench.errors import NotFiniteError
 from slt_bench.evaluate import Sanity, accuracy, dead_units, measure_statistics, sanity, shuffle_within_layers
 from slt_bench.frozen import FrozenNetwork
 
@@ -60,6 +61,18 @@ class TestAccuracy:
         images = Split(split(501).images, torch.cat([torch.zeros(500, dtype=torch.int64), torch.ones(1).long()]))
         zeros = nn.functional.one_hot(torch.tensor([0]), 10).float()
         assert accuracy(lambda x: zeros.expand(len(x), -1), images, INFO) == pytest.approx(500 / 501)
+
+    def test_outputs_that_are_not_finite_are_wrong_or_refused(self):
+        images = split(5)
+
+        def broken(x):
+            logits = torch.nn.functional.one_hot(images.labels, 10).float()
+            logits[0, 3], logits[1, images.labels[1]] = torch.nan, torch.inf
+            return logits[: len(x)]
+
+        assert accuracy(broken, images, INFO) == 3 / 5
+        with pytest.raises(NotFiniteError, match="2 of 5 images"):
+            accuracy(broken, images, INFO, refuses_nan=True)
 
     def test_no_graph_is_built(self):
         seen = []
