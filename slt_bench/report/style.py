@@ -60,5 +60,5 @@ def style() -> Iterator[None]:
 
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(RC)  # type: ignore[arg-type]
+        mpl.rcParams.update(RC)
         yield
