@@ -12,6 +12,10 @@ class UserError(Exception):
     exit_code = 2
 
 
+class NotFiniteError(UserError):
+    """Numbers that must be finite are infinite or NaN; a search in which that happens has diverged."""
+
+
 class StorageError(UserError):
     """A disk does not take what must be kept; the work stops, and can go on once it does."""
 

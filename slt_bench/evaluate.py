@@ -11,6 +11,7 @@ from slt_bench import streams
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Split
 from slt_bench.data.pipeline import plain_batches
+from slt_bench.errors import NotFiniteError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.ticket import Ticket
 
@@ -20,12 +21,28 @@ REDRAWN_SEED_OFFSET = 1_000_003  # a redrawn network is that of a far-off seed
 
 
 @torch.no_grad()
-def accuracy(network: Callable[[Tensor], Tensor], split: Split, info: DatasetInfo) -> float:
-    """The fraction of images, in [0, 1], whose largest logit is their label's."""
-    device = split.labels.device
-    right = torch.zeros((), dtype=torch.int64, device=device)
+def accuracy(
+    network: Callable[[Tensor], Tensor], split: Split, info: DatasetInfo, *, refuses_nan: bool = False
+) -> float:
+    """Return the fraction of images, in [0, 1], whose largest logit is their label's.
+
+    Args:
+        network: Logits (B, classes) of normalised images (B, C, H, W).
+        split: The images, and their labels.
+        info: Of the data set.
+        refuses_nan: Whether logits that are infinite or NaN are an error; else their image counts as wrong.
+
+    Raises:
+        NotFiniteError: There are such logits, and they are an error.
+    """
+    right, sound = torch.zeros(2, dtype=torch.int64, device=split.labels.device)
     for images, labels in plain_batches(split, info):
-        right += (network(images).argmax(1) == labels).sum()
+        logits = network(images)
+        finite = logits.isfinite().all(1)
+        right += (finite & (logits.argmax(1) == labels)).sum()
+        sound += finite.sum()
+    if refuses_nan and int(sound) < len(split):
+        raise NotFiniteError(f"the outputs for {len(split) - int(sound):,} of {len(split):,} images were not finite")
     return int(right) / len(split)
 
 

@@ -207,16 +207,24 @@ class FrozenNetwork(nn.Module):
 
     @torch.no_grad()
     def measure_statistics(self, batches: Iterable[Tensor], effective: Tensor) -> None:
-        """Set the normalisation statistics to their means over batches of images under the effective weights."""
-        norms = [module for module in self.skeleton.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
+        """Set the normalisation statistics to their means over batches of images under the effective weights.
+
+        Args:
+            batches: Each (B, *shape), at least two images. A batch's statistics weigh as much as it has images.
+            effective: (N,).
+        """
+        norms = _batch_norms(self.skeleton)
         momenta = [module.momentum for module in norms]
         self.eval()
         try:
             for module in norms:
                 module.reset_running_stats()
-                module.momentum = None  # a plain mean over the batches
                 module.train()
+            seen = 0
             for images in batches if norms else ():
+                seen += len(images)
+                for module in norms:
+                    module.momentum = len(images) / seen  # a running mean over all images so far
                 self(images, effective)
         finally:
             for module, momentum in zip(norms, momenta, strict=True):
@@ -282,6 +290,27 @@ def check_shape(arch: str, shape: Shape, classes: int) -> int:
         UserError: The architecture cannot take such images, with its reason.
     """
     return footprint(arch, shape, classes)[0]
+
+
+def check_batch_size(arch: str, shape: Shape, classes: int, batch_size: int) -> None:
+    """Refuse to train batch normalisation on single images, which have no batch statistics.
+
+    Raises:
+        UserError: `batch_size` is 1, and the architecture has batch normalisation.
+    """
+    if batch_size > 1:
+        return
+    with torch.device("meta"):
+        skeleton = _skeleton(arch, shape, classes)
+    if _batch_norms(skeleton):
+        raise UserError(
+            f"The architecture '{arch}' has batch normalisation, which needs batches of at least 2 images, "
+            f"not of {batch_size}; give --batch-size 2 or more."
+        )
+
+
+def _batch_norms(skeleton: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in skeleton.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
 
 
 def footprint(arch: str, shape: Shape, classes: int) -> tuple[int, int]:

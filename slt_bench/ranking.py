@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from slt_bench.errors import NotFiniteError
+
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 FEW = 1 << 14  # numbers that any NumPy partitions as fast as a histogram finds their k-th
@@ -70,11 +72,14 @@ def keep_top(values: Tensor, count: int) -> Tensor:
     """A mask of the `count` largest of a vector, found by selection in linear time; ties go to the lowest index.
 
     Args:
-        values: (n,) numbers without NaN, of a type that NumPy has.
+        values: (n,) numbers of a type that NumPy has.
         count: How many to keep; below 0 counts as 0, above n as n.
 
     Returns:
         (n,) bool with exactly `count` True. On CUDA nothing waits for the device.
+
+    Raises:
+        NotFiniteError: One is NaN, which ranks nowhere. On CUDA NaN is not kept, and the mask keeps fewer.
     """
     return keep_top_of_each(values, [values.numel()], [count])
 
@@ -85,22 +90,26 @@ def keep_top_of_each(
     """A mask of the largest of each part of a vector, as `keep_top` finds them: of each layer, for instance.
 
     Args:
-        values: (N,) numbers without NaN, of a type that NumPy has.
+        values: (N,) numbers of a type that NumPy has.
         sizes: Of the parts; they sum up to N.
         counts: How many to keep of each part.
-        brackets: Of this vector, where it is ranked again and again: that takes a third of the time.
+        brackets: Of this vector, where it is ranked again and again: that takes a third of the time. NaN is not looked
+            for then, and not kept: a search looks at its parameters after every step.
 
     Returns:
         (N,) bool.
 
     Raises:
         ValueError: The sizes do not sum up to N, or there are not as many counts.
+        NotFiniteError: As of `keep_top`.
     """
     values = values.detach()
     if sum(sizes) != len(values):
         raise ValueError(f"Parts of {sum(sizes):,} numbers in all were named of a vector of {len(values):,}.")
     if values.is_cuda:
         return torch.cat([_keep_top_on_device(*part) for part in zip(values.split(list(sizes)), counts, strict=True)])
+    if brackets is None and values.is_floating_point() and math.isnan(torch.dot(values, values)):
+        raise NotFiniteError(f"{int(values.isnan().sum()):,} of {len(values):,} numbers to rank were NaN")
     array, mask = values.numpy(), np.empty(len(values), dtype=np.bool_)
     end = 0
     for place, (size, count) in enumerate(zip(sizes, counts, strict=True)):

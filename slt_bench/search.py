@@ -19,6 +19,8 @@ from slt_bench.benchmark import Budget
 from slt_bench.checkpoint import Checkpoint
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.pipeline import epoch_order, steps_per_epoch, taken, training_batch
+from slt_bench.divergence import Diverged, FiniteLosses, FiniteSteps, check_finite, diverging
+from slt_bench.errors import NotFiniteError
 from slt_bench.evaluate import accuracy
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
@@ -28,17 +30,6 @@ from slt_bench.streams import derive_seed
 
 OnStep = Callable[[float], None]
 log = logging.getLogger("slt_bench.job")
-
-
-class Diverged(Exception):  # noqa: N818 - a status, not an error of ours
-    """The loss is no finite number any more; `curve` holds the epochs before.
-
-    Its rows are as those of `Search`.
-    """
-
-    def __init__(self, message: str, curve: list[dict[str, float]]) -> None:
-        super().__init__(message)
-        self.curve = curve
 
 
 class Keeper(Protocol):
@@ -99,27 +90,31 @@ def searching(
         keeper: Brings back the state of an earlier attempt, and keeps this one's; None keeps nothing.
 
     Raises:
-        Diverged: The loss became infinite or NaN.
+        Diverged: A loss, a parameter or a gate became infinite or NaN.
     """
     optimizer = method.optimizer()
     if optimizer is None:
-        _prepare(method, network, data, budget, seed)
-        method.on_progress(1.0)
+        with diverging([]):
+            _prepare(method, network, data, budget, seed)
+            method.on_progress(1.0)
         return Search()
     loop = _Loop(method, network, data, budget, seed, optimizer)
     found = keeper.find() if keeper else None
-    if not found:
-        _prepare(method, network, data, budget, seed)
-    if keeper and found:
-        try:
-            loop.load(found.state)
-        except Exception:
-            keeper.discard()
-            raise
-    while loop.result.steps < loop.total:
-        yield from loop.run_epoch(on_step, keeper)
-    if keeper:
-        keeper.after_search(loop.checkpoint)
+    try:
+        if not found:
+            _prepare(method, network, data, budget, seed)
+        if keeper and found:
+            try:
+                loop.load(found.state)
+            except Exception:
+                keeper.discard()
+                raise
+        while loop.result.steps < loop.total:
+            yield from loop.run_epoch(on_step, keeper)
+        if keeper:
+            keeper.after_search(loop.checkpoint)
+    except NotFiniteError as error:
+        raise Diverged(str(error), loop.result.curve) from error
     return loop.result
 
 
@@ -148,18 +143,20 @@ def _prepare(method: Method, network: FrozenNetwork, data: Dataset, budget: Budg
     batches = epochs_of_batches()
 
     batch: tuple[Tensor, Tensor] | None = None
+    finite = FiniteLosses(network.device)
 
     def loss(effective: Tensor, *, again: bool = False) -> Tensor:
         nonlocal batch
         if batch is None or not again:
             batch = training_batch(*next(batches), data.info, generator, augmented=budget.augment)
         images, labels = batch
-        return functional.cross_entropy(network(images, effective).float(), labels)
+        return finite.noted(functional.cross_entropy(network(images, effective).float(), labels), effective)
 
     method.train()
     network.train()
     epochs = budget.epochs or data.info.epochs
     method.prepare(loss, epochs * steps_per_epoch(len(data.train), budget.batch_size))
+    finite.read()
 
 
 class _Loop:
@@ -178,6 +175,7 @@ class _Loop:
         self.epochs = budget.epochs or data.info.epochs
         self.per_epoch = steps_per_epoch(len(data.train), budget.batch_size)
         self.total = self.epochs * self.per_epoch
+        self.finite = FiniteSteps(method, network, optimizer, self.total)
         self.peak_rates = [group["lr"] for group in optimizer.param_groups]
         self.generator = torch.Generator(network.device)
         self.generator.manual_seed(derive_seed("data order", seed))
@@ -218,7 +216,12 @@ class _Loop:
         self._end_epoch()
 
     def checkpoint(self) -> Checkpoint:
-        """The state of this moment, between two steps."""
+        """The state of this moment, between two steps.
+
+        Raises:
+            NotFiniteError: The search has diverged.
+        """
+        self.finite.read()
         self._stop_watch()
         state = {
             "search": asdict(self.result),
@@ -271,12 +274,14 @@ class _Loop:
         self.right += (step.logits.argmax(1) == labels).sum()
         self.images += len(labels)
         self.result.steps += 1
+        self.finite.after(self.result.steps, step.loss)
 
     def _end_epoch(self) -> None:
+        self.finite.read()
         epoch = self.result.steps // self.per_epoch
         mean_loss = float(self.loss) / self.images
         if not math.isfinite(mean_loss):
-            raise Diverged(f"the loss was {mean_loss} in epoch {epoch} of {self.epochs}", self.result.curve)
+            raise NotFiniteError(f"the loss was {mean_loss} in epoch {epoch} of {self.epochs}")
         if epoch == self.epochs:
             self.method.on_progress(1.0)
         start = perf_counter()
@@ -298,11 +303,17 @@ class _Loop:
 
 @torch.no_grad()
 def validate(method: Method, network: FrozenNetwork, data: Dataset) -> dict[str, float]:
-    """The relaxed network on the validation split, the counted sparsity, and the share of fractional gates."""
+    """The relaxed network on the validation split, the counted sparsity, and the share of fractional gates.
+
+    Raises:
+        NotFiniteError: A gate or an effective weight is infinite or NaN.
+    """
     method.eval()
     network.eval()
     effective = method.effective()
     gates = method.gates()
+    check_finite("gates", gates)
+    check_finite("effective weights", effective)
     return {
         "validation_accuracy": accuracy(lambda images: network(images, effective), data.validation, data.info),
         "sparsity": 1.0 - float(method.mask().double().mean()),

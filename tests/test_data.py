@@ -613,6 +613,14 @@ def test_plain_batches_cover_everything_in_order(batch_size):
     assert max(len(labels) for _, labels in batches) <= batch_size
 
 
+@pytest.mark.parametrize(
+    ("count", "batch_size", "sizes"),
+    [(9, 4, [4, 5]), (10, 4, [4, 4, 2]), (8, 4, [4, 4]), (1, 4, [1]), (5, 4, [5]), (3, 1, [1, 1, 1])],
+)
+def test_a_single_image_at_the_end_joins_the_batch_before_it(count, batch_size, sizes):
+    assert [len(labels) for _, labels in plain_batches(random_split(count), CIFAR, batch_size)] == sizes
+
+
 # --- fetch ----------------------------------------------------------------------------------------------------------
 
 

@@ -376,7 +376,7 @@ class TestRescale:
 
 
 class TestStatistics:
-    def test_are_means_over_the_batches(self):
+    def test_are_means_over_the_images_of_the_batches(self):
         network = make("wrn10_1", TINY)
         effective = network.effective(random_mask(network.n))
         batches = [images(TINY, count, seed) for seed, count in enumerate((8, 8, 5))]
@@ -394,10 +394,27 @@ class TestStatistics:
         assert len(statistics) == 2 * len(seen) > 0
         for name, inputs in seen.items():
             assert len(inputs) == 3
-            mean = torch.stack([x.mean((0, 2, 3)) for x in inputs]).mean(0)
-            variance = torch.stack([x.var((0, 2, 3)) for x in inputs]).mean(0)
+            shares = torch.tensor([[8], [8], [5]], dtype=torch.float64) / 21
+            mean = (shares * torch.stack([x.mean((0, 2, 3)) for x in inputs])).sum(0)
+            variance = (shares * torch.stack([x.var((0, 2, 3)) for x in inputs])).sum(0)
             assert torch.allclose(statistics[f"{name}.running_mean"].double(), mean, rtol=1e-4, atol=1e-5)
             assert torch.allclose(statistics[f"{name}.running_var"].double(), variance, rtol=1e-4, atol=1e-5)
+
+    def test_of_batches_of_one_size_are_torchs_plain_mean_bit_for_bit(self):
+        network = make("resnet20", TINY)
+        effective = network.effective(random_mask(network.n))
+        batches = [images(TINY, 10, seed) for seed in range(7)]
+        network.measure_statistics(batches, effective)
+        found = network.statistics()
+        for module in network.skeleton.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.momentum = None  # torch's way to say a plain mean
+                module.train()
+        with torch.no_grad():
+            for batch in batches:
+                network(batch, effective)
+        assert all(torch.equal(found[name], value) for name, value in network.statistics().items())
 
     def test_forget_what_was_there_and_move_on_as_before(self):
         network = make("wrn10_1", TINY)

@@ -1,5 +1,7 @@
 """Selection, compared with sorting."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slt_bench import ranking
+from slt_bench.errors import NotFiniteError
 from slt_bench.ranking import FEW, FEW_OF_VECTORS, Brackets, keep_top, keep_top_of_each, kth_smallest
 from slt_bench.ranking import _few as ask_numpy
 
@@ -43,6 +46,23 @@ class TestKeepTop:
         assert mask.dtype == torch.bool
         assert int(mask.sum()) == min(max(count, 0), len(values))
         assert mask.tolist() == reference_keep_top(values, count).tolist()
+
+    @pytest.mark.parametrize("n", [7, MANY])
+    @pytest.mark.parametrize("bits", [0x7FC00000, 0xFFC00000])  # NaN of either sign
+    @pytest.mark.parametrize("share", [0.01, 0.9])
+    def test_of_nan_is_refused(self, n, bits, share):
+        """None may be kept, nor pass for a small number, whether more or fewer than `count` are NaN."""
+        values = torch.linspace(-1, 1, n)
+        values[: max(1, int(share * n))] = torch.tensor(bits - (bits >> 31 << 32), dtype=torch.int32).view(
+            torch.float32
+        )
+        for count in (1, n // 2, n - 1):
+            with pytest.raises(NotFiniteError, match="NaN"):
+                keep_top(values, count)
+
+    def test_of_infinities_and_whole_numbers_is_not(self):
+        assert keep_top(torch.tensor([1.0, -math.inf, math.inf, 3e38]), 2).tolist() == [False, False, True, True]
+        assert keep_top(torch.tensor([1, 3, 2]), 1).tolist() == [False, True, False]
 
     def test_a_large_vector_of_ties(self):
         values = torch.randint(5, (100_000,), generator=torch.Generator().manual_seed(0)).float()

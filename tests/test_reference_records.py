@@ -75,3 +75,17 @@ def test_a_recorded_job_gives_its_record_again(found, data_root, tmp_path):
     new = run_job(old.job, tmp_path, Context(data_root))
     assert (new.mask_hash, new.weight_hash) == (old.mask_hash, old.weight_hash)
     assert new.metrics["test_accuracy"] == pytest.approx(old.metrics["test_accuracy"], abs=5e-4)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_recorded_job_with_normalisation_gives_its_record_again(data_root, tmp_path):
+    """Its statistics come from 10,000 images in equal chunks, which weigh as they did when all chunks weighed alike."""
+    if not is_present(find("cifar10"), data_root):
+        pytest.skip("no cifar10 in SLT_BENCH_DATA")
+    found = records.read(FOLDER.with_name("cifar10_short")).records.values()
+    old = next(r for r in found if r.job.method == "random_mask" and r.job.sparsity == 0.5 and r.job.seed == 0)
+    new = run_job(old.job, tmp_path, Context(data_root))
+    assert (old.job.arch, new.mask_hash, new.weight_hash) == ("resnet20", old.mask_hash, old.weight_hash)
+    assert new.metrics["test_accuracy"] == pytest.approx(old.metrics["test_accuracy"], abs=5e-4)
+    assert new.metrics["validation_accuracy"] == pytest.approx(old.metrics["validation_accuracy"], abs=5e-4)

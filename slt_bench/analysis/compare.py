@@ -1,6 +1,7 @@
 """Two sets of records, cell by cell: what is better, what is worse, and what noise alone would do."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,13 @@ from slt_bench.errors import UserError
 
 SAME = ["label", "arch", "dataset", "init", "rescale"]
 CELL = [*SAME, "budget", "asked_sparsity"]
+NUMBERS = ["asked_sparsity", "first", "second", "difference", "low", "high", "p"]
 COLUMNS = [*CELL, "first", "second", "difference", "low", "high", "n", "lost", "p", "mark"]
+TOLD = {name: name for name in SAME} | {"arch": "network", "dataset": "data set", "asked_sparsity": "sparsity"}
+MOST_TOLD = 12  # values of a side that an error lists
 LEVEL = 0.05  # of the whole comparison
 ROUNDING = 1e-12
+Cells = dict[tuple[object, ...], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,15 @@ class Comparison:
             "1 seed", or "-" where no seed is done on both sides.
         only_first, only_second: Cells that only one side has, in words.
         regressions: Cells that are worse beyond noise, in words.
+        dense: Whether the first and the second side have tickets that keep everything, paired with each sparsity of
+            the other side.
     """
 
     cells: pd.DataFrame
     only_first: list[str]
     only_second: list[str]
     regressions: list[str]
+    dense: tuple[bool, bool] = (False, False)
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
@@ -43,19 +51,28 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
     A mark is about its cell alone. Among many cells some are marked by chance, so a regression is a cell that is still
     worse after Holm's correction over all cells (Holm 1979) at 5%, or one where a seed is lost.
 
+    Tickets that keep every weight, as those of dense training do, are paired with every sparsity that the other side
+    has of their label on their network.
+
     Args:
         first: As from `analysis.frame`, of failed records too; what was.
         second: What is now.
 
     Raises:
-        UserError: One label has other budgets or another version of its method on the two sides.
+        UserError: One label has other budgets or another version of its method on the two sides; or they have no cell,
+            or no seed of a cell, in common.
     """
     _check(first, second)
     sides = [dict(list(table.groupby(CELL, dropna=False))) for table in (first, second)]
     sides = [{_known(key): rows for key, rows in side.items()} for side in sides]
+    spread = [_spread(one, other) for one, other in (sides, sides[::-1])]
+    dense = (spread[0].keys() != sides[0].keys(), spread[1].keys() != sides[1].keys())
+    sides = spread
     both = [key for key in sides[0] if key in sides[1]]
+    if not any(set(sides[0][key]["seed"]) & set(sides[1][key]["seed"]) for key in both):
+        raise UserError(f"Nothing can be paired: {_why_nothing(first, second, common=bool(both))}.")
     rows = [dict(zip(CELL, key, strict=True)) | _cell(sides[0][key], sides[1][key]) for key in both]
-    cells = pd.DataFrame(rows, columns=COLUMNS).astype({"asked_sparsity": "float64"})
+    cells = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, "float64"))
     adjusted = holm(cells["p"].to_numpy())
     worse = (cells["mark"] == "lost") | ((adjusted < LEVEL) & (cells["difference"] < 0))
     return Comparison(
@@ -63,6 +80,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
         only_first=[_words(key) for key in sides[0] if key not in sides[1]],
         only_second=[_words(key) for key in sides[1] if key not in sides[0]],
         regressions=[_words(both[index]) for index in np.flatnonzero(worse)],
+        dense=dense,
     )
 
 
@@ -81,6 +99,42 @@ def holm(p: np.ndarray) -> np.ndarray:
     adjusted = np.full(len(p), math.nan)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * steps))
     return adjusted
+
+
+def _spread(side: Cells, other: Cells) -> Cells:
+    """A side's cells; one whose tickets keep everything stands at every sparsity of the other side in its place."""
+    found: Cells = {}
+    for key, rows in side.items():
+        *place, sparsity = key
+        twins = [twin for twin in other if list(twin[:-1]) == place and twin[-1] is not None]
+        whole = sparsity is None and key not in other and (rows["sparsity"].dropna() == 0).all()
+        if twins and whole and rows["sparsity"].notna().any():
+            found |= dict.fromkeys(twins, rows)
+        else:
+            found[key] = rows
+    return found
+
+
+def _why_nothing(first: pd.DataFrame, second: pd.DataFrame, *, common: bool) -> str:
+    """What the two sides have nothing in common of, in words."""
+    if common:
+        return f"the seeds are {_listed(first['seed'])} on the first side and {_listed(second['seed'])} on the second"
+    for column, name in TOLD.items():
+        known = [{_sparsity(value) if column == "asked_sparsity" else value for value in side[column]}
+                 for side in (first, second)]  # fmt: skip
+        if not known[0] & known[1]:
+            here, there = (_listed(values) for values in known)
+            return f"the first side has {name} {here}, the second {there}"
+    return "no label has one network, init, rescale, budget and sparsity on both sides"
+
+
+def _sparsity(value: float) -> str:
+    return "of the method's own choice" if math.isnan(value) else f"{value:g}"
+
+
+def _listed(values: Iterable[object]) -> str:
+    found = sorted(set(map(str, values)))
+    return ", ".join(found[:MOST_TOLD]) + (f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else "")
 
 
 def _check(first: pd.DataFrame, second: pd.DataFrame) -> None:

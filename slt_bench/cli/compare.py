@@ -26,7 +26,10 @@ def compare(
 
     What both sides have run goes under its label in the second: names may change.
 
-    Exit code 1 where something is worse beyond noise: after Holm's correction over all cells, or lost altogether.
+    Tickets that keep every weight, as those of dense, are compared with every sparsity of the other side.
+
+    Exit code 1 where something is worse beyond noise: after Holm's correction over all cells, or lost altogether; 2
+    where nothing can be paired.
 
     **Examples**
 
@@ -35,6 +38,8 @@ def compare(
     `slt_bench compare HEAD~5:lenet_mnist lenet_mnist`
 
     `slt_bench compare edgepopup gates --in lenet_mnist`
+
+    `slt_bench compare dense gates --in lenet_mnist`
     """
     from slt_bench.analysis.compare import compare as compare_tables
     from slt_bench.files import write_text
@@ -53,6 +58,8 @@ def compare(
         write_text(csv, found.cells.to_csv(index=False, float_format="%.6g"))
     if found.regressions:
         raise typer.Exit(1)
+    if _is_void(found):
+        raise typer.Exit(2)
 
 
 def _table(found: "Found", name: str) -> "pd.DataFrame":
@@ -141,10 +148,20 @@ def _show(found: "Comparison", first: str, second: str) -> None:
             f"{100 * row['difference']:+.2f}{spread}", str(row["n"]), str(row["lost"] or ""), row["mark"],
         )  # fmt: skip
     console.print(table)
+    for name, whole in zip((first, second), found.dense, strict=True):
+        if whole:
+            console.print(f"{name} keeps every weight; it is compared with every sparsity of the other.", markup=False)
     for name, only in ((first, found.only_first), (second, found.only_second)):
         if only:
             console.print(f"Only in {name}: {'; '.join(only)}.", markup=False)
     if found.regressions:
         console.print(f"Worse beyond noise: {'; '.join(found.regressions)}.", markup=False)
+    elif _is_void(found):
+        console.print("Nothing is compared: no seed is done on both sides.")
     else:
         console.print("Nothing is worse beyond noise.")
+
+
+def _is_void(found: "Comparison") -> bool:
+    """Whether no seed of any cell is done on both sides."""
+    return bool((found.cells["mark"] == "-").all())

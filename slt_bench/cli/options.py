@@ -203,16 +203,18 @@ def select(selection: Selection) -> Selected:
 
 
 def check_shapes(jobs: "list[Job]") -> None:
-    """Find out, without computing anything, whether every architecture can take its data.
+    """Find out, without computing anything, whether every architecture can take its data and batches.
 
     Raises:
         UserError: One cannot, or does not exist.
     """
     from slt_bench.data import find
-    from slt_bench.frozen import check_shape
+    from slt_bench.frozen import check_batch_size, check_shape
 
-    for arch, dataset in dict.fromkeys((job.arch, job.dataset) for job in jobs):
-        check_shape(arch, find(dataset).shape, find(dataset).classes)
+    for arch, dataset, batch_size in dict.fromkeys((job.arch, job.dataset, job.budget.batch_size) for job in jobs):
+        info = find(dataset)
+        check_shape(arch, info.shape, info.classes)
+        check_batch_size(arch, info.shape, info.classes, batch_size)
 
 
 def _benchmark(selection: Selection, registry: "Registry") -> "Benchmark":

@@ -51,9 +51,11 @@ def profile(
     from slt_bench import archs as known
     from slt_bench.benchmark import Budget
     from slt_bench.benchmark import load as load_benchmark
+    from slt_bench.data import find
     from slt_bench.execution.cores import check_threads
     from slt_bench.execution.device import check_device, pick_device
     from slt_bench.execution.machine import keep_freed_memory
+    from slt_bench.frozen import check_batch_size
     from slt_bench.plugins import load
     from slt_bench.profiling.profile import profile as rows_of
     from slt_bench.profiling.subject import Wish
@@ -73,6 +75,9 @@ def profile(
     if threads:
         torch.set_num_threads(threads)
     keep_freed_memory()
+    for arch in wanted:
+        info = find(known.find(arch).dataset)
+        check_batch_size(arch, info.shape, info.classes, batch_size or usual.batch_size)
     wish = Wish(batch_size or usual.batch_size, precision or usual.precision, compiled, pick_device(device))
     rows: list[Row] = []
     for row in rows_of(names, wanted, wish, seconds, memory=memory, tell=lambda text: typer.echo(text, err=True)):

@@ -89,7 +89,16 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def plain_batches(split: Split, info: DatasetInfo, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image in its order, normalised, with its label; of large images fewer at a time."""
-    size = max(1, min(batch_size, LARGEST_BATCH // math.prod(info.shape)))
-    for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
+    """Every image in its order, normalised, with its label; of large images fewer at a time.
+
+    A single image that is left at the end joins the batch before it, since one image has no batch statistics.
+    """
+    size = min(batch_size, max(2, LARGEST_BATCH // math.prod(info.shape)))
+    whole, left = divmod(len(split), size)
+    sizes = [size] * whole
+    if left == 1 and whole:
+        sizes[-1] += left
+    elif left:
+        sizes.append(left)
+    for images, labels in zip(split.images.split(sizes), split.labels.split(sizes), strict=True):
         yield normalise(images.to(labels.device), info), labels

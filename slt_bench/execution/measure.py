@@ -16,6 +16,7 @@ from slt_bench.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_s
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, sealed
 from slt_bench.data.dataset import load as load_data
+from slt_bench.divergence import check_finite, diverging
 from slt_bench.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
 from slt_bench.execution.keeper import CheckpointKeeper
 from slt_bench.files import TEMPORARY
@@ -50,7 +51,7 @@ def measuring(
         Fields of the job's record.
 
     Raises:
-        Diverged: The loss became infinite or NaN.
+        Diverged: A number that decides the result became infinite or NaN.
         ImpureError: The method changed what it must leave alone.
         Exception: Whatever the method raises.
     """
@@ -69,7 +70,8 @@ def measuring(
         with keeper.stopper.deferred():
             found = yield from searching(method, network, data, job.budget, job.seed, on_step, keeper)
         clock.lap("search")
-        ticket, relaxed, histogram = _take_ticket(job, method, network, data, weight_hash)
+        with diverging(found.curve):
+            ticket, relaxed, histogram = _take_ticket(job, method, network, data, weight_hash)
         if network.weight_hash() != weight_hash:
             raise ImpureError(f"{job.method} changed the frozen weights")
     yield Rest()
@@ -80,7 +82,8 @@ def measuring(
     gc.collect()
     write_ticket(folder / CANDIDATE, ticket)
     clock.lap("ticket")
-    metrics, flags = _score(read_ticket(folder / CANDIDATE), data, device, tested=job.budget.scores == "test")
+    with diverging(found.curve):
+        metrics, flags = _score(read_ticket(folder / CANDIDATE), data, device, tested=job.budget.scores == "test")
     flags = [] if job.smoke else [*flags, *_sparsity_flag(job, metrics["sparsity"])]  # a few images say nothing
     clock.lap("evaluation")
     hard = metrics["validation_accuracy"]
@@ -118,6 +121,8 @@ def _take_ticket(
     _check_mask(method, mask, network)
     if method.purity == "frozen" and weights is not None:
         raise ImpureError(f"{method.name} says that it is 'frozen', and gives changed weights")
+    if weights is not None:
+        check_finite("changed weights", weights)
     measure_statistics(network, network.effective(mask.float(), weights), data.train, data.info)
     ticket = Ticket(
         arch=job.arch,
@@ -162,8 +167,8 @@ def _score(
     """Everything that is reported of a ticket, from the ticket alone."""
     subnetwork = ticket.rebuild(device)
     metrics: dict[str, float | None] = {
-        "test_accuracy": accuracy(subnetwork, data.test, data.info) if tested else None,
-        "validation_accuracy": accuracy(subnetwork, data.validation, data.info),
+        "test_accuracy": accuracy(subnetwork, data.test, data.info, refuses_nan=True) if tested else None,
+        "validation_accuracy": accuracy(subnetwork, data.validation, data.info, refuses_nan=True),
         "sparsity": ticket.sparsity,
         "density": 1.0 - ticket.sparsity,
     }

@@ -13,6 +13,7 @@ import torch
 from slt_bench import plugins, records
 from slt_bench.attempts import read_attempts
 from slt_bench.benchmark import Job, resolve_settings
+from slt_bench.divergence import Diverged
 from slt_bench.errors import StorageError
 from slt_bench.execution.device import pick_device
 from slt_bench.execution.keeper import CheckpointKeeper
@@ -22,7 +23,7 @@ from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Context
 from slt_bench.files import storage_error
 from slt_bench.records import Record
-from slt_bench.search import Diverged, OnStep
+from slt_bench.search import OnStep
 from slt_bench.steps import Driven, drive
 
 log = logging.getLogger("slt_bench.job")

@@ -12,7 +12,7 @@ from slt_bench.analysis.statistics import probability_of_improvement
 from slt_bench.analysis.verdicts import Judged
 from slt_bench.benchmark import REFERENCES
 from slt_bench.report.plates import Plate, source, write_figure, write_table
-from slt_bench.report.style import Looks
+from slt_bench.report.style import Looks, style
 from slt_bench.report.tables.claims import claims_frame, claims_table
 from slt_bench.report.tables.comparable import sparsest_table
 from slt_bench.report.tables.table import Table
@@ -52,7 +52,8 @@ def overall_plates(material: Overall) -> list[Plate]:
     plates: list[Plate] = []
     found = networks(material.table)
     if len(found) > 1:
-        plates += _side_by_side(material, found)
+        with style():
+            plates += _side_by_side(material, found)
     table, verdicts, baseline, out = material.table, material.verdicts, material.baseline, material.out
     if verdicts:
         judged = claims_table(verdicts)

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from slt_bench.analysis.curves import curves
 from slt_bench.analysis.matched import best_by_sparsity, comparable_sparsity, ratios
@@ -19,11 +19,15 @@ from slt_bench.report.figures.learning import learning_curves
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
 from slt_bench.report.plates import Material, Plate, Section, source, write_figure, write_table
+from slt_bench.report.style import style
 from slt_bench.report.tables.accuracy import accuracy_table
 from slt_bench.report.tables.comparable import comparable_table, ratio_table
 from slt_bench.report.tables.cost import cost_table
 from slt_bench.report.tables.dead import dead_table
 from slt_bench.report.tables.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BRIEF = (
     "A narrower version of a network that has a section of its own: layers, gates, learning curves, sanity checks and "
@@ -31,6 +35,7 @@ BRIEF = (
 )
 
 
+@style()
 def draw(material: Material) -> Section:
     """Write the figures and tables of one network into the report's folder."""
     summary = curves(material.table)
@@ -178,7 +183,7 @@ def _figure(
     material: Material,
     kind: str,
     title: str,
-    make: Callable[[], Figure],
+    make: "Callable[[], Figure]",
     caption: str,
     labels: "pd.Series[str]",
     rows: pd.DataFrame | None = None,

@@ -1,6 +1,7 @@
 """One look for every figure: a method keeps its colour and marker everywhere; readable in grey, colour-blind safe."""
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 # Okabe and Ito's palette, ordered so that neighbours also differ in lightness.
@@ -52,9 +53,12 @@ def _look(index: int) -> tuple[str, str]:
     return _LOOKS[place][0], _LOOKS[(place + 3 * turn) % len(_LOOKS)][1]
 
 
-def use_style() -> None:
-    """Apply the look, and draw without a screen."""
-    import matplotlib as mpl  # noqa: PLC0415 - only processes that draw need it
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Give what is drawn and saved within its look, whatever matplotlib's settings are; they come back afterwards."""
+    from slt_bench.report.figures import matplotlib as mpl  # noqa: PLC0415 - only processes that draw need it
 
-    mpl.use("Agg")
-    mpl.rcParams.update(RC)  # type: ignore[arg-type]
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield

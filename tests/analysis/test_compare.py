@@ -70,6 +70,53 @@ def test_cells_of_one_side_are_told_and_own_sparsities_are_a_cell():
     assert found.only_second == ["gates on lenet300 and digits, sparsity 0.9"]
 
 
+def test_dense_tickets_are_paired_with_every_sparsity():
+    whole = table({"dense": {0.0: [0.9, 0.9]}}).assign(label="shared")
+    sparse = table({"gates": {0.5: [0.8, 0.8], 0.9: [0.7, 0.7]}}).assign(label="shared")
+    found = compare(whole, sparse)
+    assert found.cells["asked_sparsity"].tolist() == [0.5, 0.9]
+    assert found.cells["difference"].tolist() == pytest.approx([-0.1, -0.2])
+    assert found.cells["mark"].tolist() == ["worse", "worse"]
+    assert (found.only_first, found.only_second, found.dense) == ([], [], (True, False))
+    found = compare(sparse, whole)
+    assert (found.cells["mark"].tolist(), found.dense) == (["better", "better"], (False, True))
+
+
+def test_a_seed_that_is_lost_against_dense_is_a_regression():
+    whole = table({"dense": {0.0: [0.9, 0.9]}}).assign(label="shared")
+    sparse = table({"gates": {0.5: [0.9, 0.9], 0.99: [0.1, None]}}).assign(label="shared")
+    assert compare(whole, sparse).cells["mark"].tolist() == ["=", "lost"]
+
+
+def test_tickets_that_choose_their_own_sparsity_are_not_dense():
+    own = table({"dense": {0.4: [0.9, 0.9]}}).assign(label="shared")
+    with pytest.raises(UserError, match=r"paired: .* sparsity of the method's own choice, the second 0.5"):
+        compare(own, table({"gates": {0.5: [0.8, 0.8]}}).assign(label="shared"))
+
+
+@pytest.mark.parametrize(
+    ("second", "changes", "words"),
+    [
+        ({"gates": {0.9: [0.5, 0.5]}}, {}, ("sparsity", "0.5", "0.9")),
+        ({"edgepopup": {0.5: [0.5, 0.5]}}, {}, ("label", "gates", "edgepopup")),
+        ({"gates": {0.5: [0.5, 0.5]}}, {"arch": "conv2"}, ("network", "lenet300", "conv2")),
+        ({"gates": {0.5: [0.5, 0.5]}}, {"dataset": "mnist"}, ("data set", "digits", "mnist")),
+        ({"gates": {0.5: [0.5, 0.5]}}, {"init": "uniform"}, ("init", "signed_constant", "uniform")),
+        ({"gates": {0.5: [0.5, 0.5]}}, {"seed": 7}, ("seeds", "0, 1", "7")),
+    ],
+)
+def test_where_nothing_can_be_paired_the_reason_is_told(second, changes, words):
+    with pytest.raises(UserError, match="Nothing can be paired") as told:
+        compare(table({"gates": {0.5: [0.5, 0.5]}}), table(second, **changes))
+    assert all(word in str(told.value) for word in words)
+
+
+def test_where_only_combinations_differ_that_is_told():
+    first = table({"gates": {0.5: [0.5]}, "edgepopup": {0.9: [0.5]}})
+    with pytest.raises(UserError, match="no label has one network"):
+        compare(first, table({"gates": {0.9: [0.5]}, "edgepopup": {0.5: [0.5]}}))
+
+
 @pytest.mark.parametrize(("changes", "told"), [({"budget": "9 epochs"}, "budget"), ({"method_version": 2}, "version")])
 def test_what_cannot_be_compared_is_refused(changes, told):
     records = {"gates": {0.5: [0.5, 0.5]}}

@@ -79,6 +79,42 @@ def test_two_methods(end, kept):
     assert end("compare", "gates", "edgepopup", "--in", "mine")[0] == 0
 
 
+def test_worse_than_dense(end, kept, cwd, make_job):
+    kept("mine")
+    for seed in range(4):
+        job = make_job(label="dense", method="dense", sparsity=None, seed=seed)
+        metrics = {"test_accuracy": 0.95 + 0.01 * seed, "sparsity": 0.0}
+        (cwd / "results" / "mine" / job.folder).mkdir()
+        record = Record(
+            id=job.id, job=job, status="done", method_version=1, purity="trained", settings={}, metrics=metrics
+        )
+        records.write(cwd / "results" / "mine" / job.folder, record)
+    code, out, _ = end("compare", "dense", "gates", "--in", "mine")
+    assert code == 1
+    assert "dense keeps every weight; it is compared with every sparsity" in out
+    assert "gates against dense on lenet300 and digits, sparsity 0.5" in " ".join(out.split())
+    assert end("compare", "gates", "dense", "--in", "mine")[0] == 0
+
+
+def test_what_cannot_be_paired_is_a_matter_of_usage(end, refused, kept, cwd):
+    kept("one")
+    kept("two")
+    for path in (cwd / "results" / "two").glob("*/record.json"):
+        record = records.read_one(path.parent)
+        job = record.job.model_copy(update={"sparsity": 0.9})
+        path.unlink()
+        (path.parent.parent / job.folder).mkdir()
+        records.write(path.parent.parent / job.folder, record.model_copy(update={"job": job, "id": job.id}))
+    told = refused("compare", "one", "two")
+    assert all(word in told for word in ("paired", "sparsity", "0.5", "0.9"))
+    for path in (cwd / "results" / "one").glob("*/record.json"):
+        record = records.read_one(path.parent)
+        records.write(path.parent, record.model_copy(update={"status": "collapsed"}))
+    code, out, _ = end("compare", "one", "one")
+    assert code == 2
+    assert "no seed is done on both sides" in out
+
+
 def test_a_commit(end, kept, cwd):
     kept("mine")
     assert end("merge", "results/mine", "--into", "results/mine")[0] == 0

@@ -114,6 +114,21 @@ def test_a_timm_model_is_offered_where_one_is_near(refused):
     assert "resnet18" in refused("run", "--methods", "gates", "--archs", "timm:resnet_18")
 
 
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_batches_of_one_image_are_refused_where_they_are_normalised(refused, verb):
+    one = ("--datasets", "digits", "--batch-size", "1")
+    told = refused(verb, "--methods", "gates", "--archs", "wrn10_1", *one)
+    assert all(words in told for words in ("'wrn10_1'", "batch normalisation", "--batch-size 2"))
+    assert "wrn10_1" in refused("profile", "--archs", "wrn10_1", "--batch-size", "1")
+
+
+def test_batches_of_one_image_are_right_without_batch_normalisation(end):
+    for arch in ("lenet300", "vit_micro"):
+        shown = ("--methods", "gates", "--archs", arch, "--datasets", "digits", "--batch-size", "1")
+        code, _, err = end("plan", *shown)
+        assert code == 0, err
+
+
 def test_an_architecture_that_cannot_take_the_images_is_refused(refused):
     told = refused("run", "--methods", "gates", "--archs", "conv8", "--datasets", "digits")
     assert "conv8" in told

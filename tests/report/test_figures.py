@@ -3,7 +3,6 @@
 import math
 from itertools import combinations, pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +19,7 @@ from slt_bench.report.figures.learning import learning_curves
 from slt_bench.report.figures.networks import accuracy_by_network, sparsity_against
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
-from slt_bench.report.style import looks
+from slt_bench.report.style import looks, style
 
 LABELS = ["biprop", "edgepopup", "gates", "hard_concrete", "iterand"]
 MORE = "signed_constant, not rescaled, 1 epoch, precision bf16"
@@ -28,6 +27,12 @@ TITLES = [
     f"{name}, {MORE}" for name in ("conv2 on cifar10", "lenet300 on mnist", "wrn28_10 on cifar10", "vit on digits")
 ]
 SPARSITIES = [round(0.3 + 0.69 * index / 14, 3) for index in range(15)]
+
+
+@pytest.fixture(autouse=True)
+def _styled():
+    with style():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +89,7 @@ def figure(request, table):
     made = makers[request.param]()
     made.kind = request.param
     made.canvas.draw()
-    yield made
-    plt.close(made)
+    return made
 
 
 def weaker(table):
@@ -124,7 +128,6 @@ def test_twice_as_sparse_is_in_the_legend_only_where_it_can_be_seen(sparsest, se
     made = sparsity_against({"a network": trade}, {"a network": "edgepopup"}, looks(LABELS))
     dotted = [curve for curve in made.axes[0].lines if curve.get_linestyle() == ":"]
     told = [text.get_text() for text in made.legends[0].get_texts()]
-    plt.close(made)
     assert ("1.8 times as sparse" in told) == bool(dotted) == seen
 
 
@@ -141,7 +144,6 @@ def test_panels_name_their_baselines_where_these_differ(baselines, below, panels
         {"one": trade, "two": trade}, dict(zip(("one", "two"), baselines, strict=True)), looks(LABELS)
     )
     named = {axes.get_xlabel() for axes in made.axes if axes.get_visible()}
-    plt.close(made)
     assert made.get_supxlabel() == below
     assert named == (panels or set(baselines))
 
@@ -153,7 +155,6 @@ def test_of_sparsities_that_share_a_tick_the_roundest_is_told(table):
     made = accuracy_over_sparsity(rows, curves(rows), looks(LABELS), "title")
     made.canvas.draw()
     told = [labels_of(axes.xaxis)[1] for axes in made.axes]
-    plt.close(made)
     assert [texts for texts in told if texts] == [["0.5", "0.8", "0.9", "0.98"]]
 
 
@@ -171,7 +172,6 @@ def test_masks_of_one_asked_sparsity_stand_above_one_another(table):
     places = position([0.8994, 0.9])
     shares = [float(np.ptp(places) / np.ptp(axes.get_xlim())) for axes in made.axes]
     told = [labels_of(axes.xaxis)[1] for axes in made.axes]
-    plt.close(made)
     assert max(shares) < 0.05
     assert [texts for texts in told if texts] == [["0.9"]]
 
@@ -191,4 +191,4 @@ def test_seeds_that_all_reach_the_same_have_no_bars_and_no_error(table):
                 for width in (0.1, 1.0)
             ]
         )
-        plt.close(over_width(rows, looks(LABELS)))
+        assert over_width(rows, looks(LABELS)).axes

@@ -2,16 +2,15 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import by_label, depth, limit_accuracies, position, short, sparsity_axis
+from slt_bench.report.figures.axes import by_label, depth, limit_accuracies, new_figure, position, short, sparsity_axis
 from slt_bench.report.figures.legends import legend_of
-from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, Looks, use_style
+from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, Looks
 
 FAR = 1.5  # times as deep as an axis should be: what lies below takes a panel of its own
 ROOM = 0.02  # of an interval beyond the best and the lowest mean that is shown
@@ -28,18 +27,17 @@ def accuracy_over_sparsity(table: pd.DataFrame, curves: pd.DataFrame, looks: Loo
         looks: As from `style.looks`.
         title: Above the axes.
     """
-    use_style()
     learned = curves[~curves["method"].isin(REFERENCES) & (curves["n"] > 0)]
     lows, best, top = extent(curves)
     floor = depth(lows, best)
     if best - lows.min() > FAR * (best - floor):
-        figure, (upper, lower) = plt.subplots(
-            2, 1, figsize=(COLUMN_INCHES, 3.2), layout="constrained", sharex=True, height_ratios=(5, 2)
-        )
+        figure = new_figure(COLUMN_INCHES, 3.2)
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(5, 2))
         draw_curves(lower, table, curves, looks)
         lower.set_ylim(0, min(104.0, 1.1 * top))
     else:
-        figure, upper = plt.subplots(figsize=(COLUMN_INCHES, 2.5), layout="constrained")
+        figure = new_figure(COLUMN_INCHES, 2.5)
+        upper = figure.subplots()
         lower, floor = upper, float(lows.min())
     draw_curves(upper, table, barred_above(floor, curves), looks)
     limit_accuracies(upper, floor, best, top)

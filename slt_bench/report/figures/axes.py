@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,7 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from slt_bench.files import published
-from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES, use_style
+from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES
 
 PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")
@@ -26,6 +25,13 @@ DEEP = 2.5
 LONGEST = 36  # characters of a name that a figure shows
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """Make an empty figure of that size in inches; it belongs to no window and no notebook."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def panels(count: int, height: float, *, columns: int = 3, **more: Any) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, as wide as a column, or as the text where there are several side by side.
 
@@ -33,14 +39,13 @@ def panels(count: int, height: float, *, columns: int = 3, **more: Any) -> tuple
         count: Of panels, at least 1.
         height: Of a row of them, in inches.
         columns: At most so many side by side.
-        more: As of `matplotlib.pyplot.subplots`.
+        more: As of `matplotlib.figure.Figure.subplots`.
     """
-    use_style()
     rows = -(-count // columns)
     wide = -(-count // rows)  # four are two by two, not three and one
     width = COLUMN_INCHES if wide == 1 else TEXT_INCHES
-    figure, grid = plt.subplots(rows, wide, figsize=(width, rows * height), squeeze=False, layout="constrained", **more)
-    axes = list(grid.flat)
+    figure = new_figure(width, rows * height)
+    axes = list(figure.subplots(rows, wide, squeeze=False, **more).flat)
     for unused in axes[count:]:
         unused.set_axis_off()
     return figure, axes[:count]
@@ -147,7 +152,6 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
             with published(path) as temporary:
                 _print(figure, temporary, path.suffix)
             figure.set_layout_engine("none")  # laid out once for all formats
-    plt.close(figure)
     return paths
 
 
