@@ -15,7 +15,7 @@ def picture(label, seed=0, side=SIDE):
 
 
 def save(file, pixels, depth=8):
-    """Save grey pixels as a file of its ending, its folders made; with 16 bits as grey, else in three equal channels."""
+    """Save grey pixels as a file of its ending, and make its folders: of 16 bits as grey, else in three channels."""
     file.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels.astype(np.uint16) * 257 if depth == 16 else np.dstack([pixels] * 3))
     image.save(file)

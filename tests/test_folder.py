@@ -104,7 +104,7 @@ class TestPixels:
     def test_the_first_images_are_of_all_classes(self, name, tmp_path):
         assert set(pixels(name, tmp_path, "train")[1][:12].tolist()) == {0, 1, 2}
 
-    def test_they_are_decoded_once(self, name, place, tmp_path):
+    def test_they_are_decoded_once(self, name, tmp_path):
         told = []
         first, _ = pixels(name, tmp_path, "test", told.append)
         assert told[-1] == "zoo: decoded 75 of 75 images"
