@@ -53,7 +53,7 @@ def tune(
     wanted = methods or ",".join(benchmark.tune.methods or ("*",))
     found = trials(benchmark, choose("method of the benchmark", wanted, benchmark.methods), registry)
     tried = tuning_benchmark(benchmark, found)
-    read = partial(data_hash, root=data_root)
+    read = partial(data_hash, root=data_root, tell=partial(typer.echo, err=True))
     selected = Selected(tried, jobs(tried, registry, hash_of=read), results / tried.name)
     run_selected(selected, wish, data_root, rerun="stale", dry_run=dry_run)
     if dry_run:

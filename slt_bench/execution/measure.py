@@ -98,6 +98,7 @@ def measuring(
         "seconds": seconds | {"total": sum(seconds[name] for name in clock.laps)},
         "weight_hash": ticket.weight_hash,
         "mask_hash": ticket.mask_hash,
+        "data_hash": data.data_hash,
         "curve": found.curve,
     }
 
