@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from slt_bench import archs
+from slt_bench.data.catalogue import folder_name, folder_title, split_folder_name
 from slt_bench.errors import UserError, unknown
 from slt_bench.plugins import Registry, suite_folder
 from slt_bench.published import Claim
@@ -64,6 +65,9 @@ class Job(Model):
 
     `settings` and `budget` hold what differs from the defaults; `id` is a hash over that, so that a new option with a
     default leaves old results valid. A changed default makes those stale that were made with the old one.
+    `data_hash` is the fingerprint of what lies in class folders; in `id` it stands in place of their path, so that the
+    same images under another path are the same job, and others under the same path another one. It is empty for data
+    sets that the suite knows by name, and in records of an older suite.
     """
 
     benchmark: str
@@ -78,11 +82,13 @@ class Job(Model):
     seed: int
     budget: Budget
     smoke: bool = False
+    data_hash: str = ""
 
     @cached_property
     def id(self) -> str:
         """Ten hexadecimal digits; the same for the same definition, wherever and under whatever label it runs."""
-        definition = self.model_dump(exclude={"benchmark", "label", "budget"})
+        definition = self.model_dump(exclude={"benchmark", "label", "budget", "data_hash"})
+        definition["dataset"] = self.data_key
         definition["budget"] = self.budget.model_dump(exclude_defaults=True)
         return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:10]
 
@@ -91,16 +97,32 @@ class Job(Model):
         copied.__dict__.pop("id", None)  # `model_copy` may change what it is made of
         return copied
 
+    def _data(self, data_hash: str) -> str:
+        """The data set by its content, so many digits of which are given, in place of a path."""
+        return folder_name(data_hash, split_folder_name(self.dataset)[1]) if data_hash else self.dataset
+
+    @property
+    def data_key(self) -> str:
+        """The data set by its content: the same for the same class folders in the same size, whatever their path is."""
+        return self._data(self.data_hash)
+
+    @property
+    def data_name(self) -> str:
+        """The name of the data set to group and show by: that of class folders has their last component and content."""
+        return folder_title(self.dataset, self.data_hash) if self.data_hash else self.dataset
+
     @property
     def cell(self) -> tuple[str, str, str, str]:
         """(label, arch, dataset, init): what curves are drawn of."""
-        return (self.label, self.arch, self.dataset, self.init)
+        return (self.label, self.arch, self.data_name, self.init)
 
     @property
     def folder(self) -> str:
         """The name of its folder, readable, and unique by its id."""
         sparsity = "own" if self.sparsity is None else f"{self.sparsity:g}"
-        dataset = self.dataset.rpartition("/")[2]  # of class folders, the last part of their path
+        # Of class folders the content, for the same job has the same folder whatever its path is; in old records the
+        # last part of their path.
+        dataset = self._data(self.data_hash[:8]).rpartition("/")[2]
         parts = (self.method, self.arch, dataset, f"s{sparsity}", f"seed{self.seed}", self.id)
         return ("smoke-" if self.smoke else "") + re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
 

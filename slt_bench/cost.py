@@ -100,7 +100,7 @@ def from_records(found: Iterable[Record], device: str = "cpu") -> Costs:
 
 def kind(job: Job) -> Kind:
     """What jobs of about the same cost have in common."""
-    return (job.method, job.arch, job.dataset, job.budget.model_dump_json(), str(job.smoke))
+    return (job.method, job.arch, job.data_name, job.budget.model_dump_json(), str(job.smoke))
 
 
 def _median(records: Sequence[Record]) -> Cost:

@@ -1,30 +1,37 @@
 """The grid of a benchmark: every job that it stands for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import product
 from typing import Any
 
-from slt_bench import archs, data
+from slt_bench import archs
 from slt_bench.benchmark import SMOKE_BATCH, Benchmark, Budget, Entry, Job, resolve_settings
+from slt_bench.data.catalogue import canonical, is_folder, usual_epochs
+from slt_bench.data.content import data_hash
 from slt_bench.errors import UserError
 from slt_bench.inits import Init
 from slt_bench.plugins import Registry
 from slt_bench.selection import check_sparsity
 
 
-def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> list[Job]:
+def jobs(
+    benchmark: Benchmark, registry: Registry, *, smoke: bool = False, hash_of: Callable[[str], str] = data_hash
+) -> list[Job]:
     """Every job of a benchmark, the first seed of everything first.
 
     Args:
         benchmark: What to run.
         registry: Where its methods are.
         smoke: Jobs of a few steps on a few images, which show only that everything runs.
+        hash_of: Tells the fingerprint of class folders, by their name; asked once for each. By default they are read.
 
     Raises:
         UserError: A name is unknown, a setting is wrong, two jobs are the same, or there is none.
     """
     wanted = {label: _sparsities(label, benchmark, registry) for label in benchmark.methods}
     found: dict[str, Job] = {}
+    content = cache(hash_of)
     for seed, arch, (init, label) in product(benchmark.seeds, benchmark.archs, _inits(benchmark)):
         own = benchmark.methods[label]
         if own.archs and arch not in own.archs:
@@ -38,22 +45,27 @@ def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> li
                     method=own.method or label,
                     settings=_settings(label, own, sparsity, registry),
                     arch=arch,
-                    dataset=data.find(dataset).name,
+                    dataset=canonical(dataset),
                     init=init,
                     rescale=own.rescale or benchmark.rescale,
                     sparsity=sparsity,
                     seed=seed,
                     budget=_budget(benchmark.budget, dataset, smoke=smoke),
                     smoke=smoke,
+                    data_hash=content(canonical(dataset)) if is_folder(dataset) else "",
                 )
                 if job.id in found:
-                    raise UserError(
-                        f"'{found[job.id].label}' and '{label}' of {benchmark.name} are the same: {job.folder}."
-                    )
+                    raise UserError(_same(found[job.id], job))
                 found[job.id] = job
     if not found:
         raise UserError(f"No method of {benchmark.name} is meant for {', '.join(benchmark.archs)}.")
     return list(found.values())
+
+
+def _same(first: Job, second: Job) -> str:
+    if first.dataset != second.dataset:
+        return f"{first.dataset} and {second.dataset} hold the same images: name one of them."
+    return f"'{first.label}' and '{second.label}' of {first.benchmark} are the same: {second.folder}."
 
 
 def smoke_selection(benchmark: Benchmark, *, keep_grid: bool) -> Benchmark:
@@ -111,4 +123,4 @@ def _inits(benchmark: Benchmark) -> list[tuple[str, str]]:
 def _budget(budget: Budget, dataset: str, *, smoke: bool) -> Budget:
     if smoke:
         return budget.model_copy(update={"epochs": 1, "batch_size": SMOKE_BATCH})
-    return budget.model_copy(update={"epochs": budget.epochs or data.find(dataset).epochs})
+    return budget.model_copy(update={"epochs": budget.epochs or usual_epochs(dataset)})

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from slt_bench.data.catalogue import folder_title, is_folder
+
 Relation = Literal["at least", "about"]
 
 
@@ -74,6 +76,11 @@ class Claim(BaseModel):
     def labels(self, known: Iterable[str]) -> list[str]:
         """Which of the known labels it is about, apart from its baseline."""
         return [label for label in matching(known, self.method) if label != self.baseline]
+
+    def is_on(self, dataset: str) -> bool:
+        """Whether it is about a data set of that name, which for class folders is the `data_name` of a job."""
+        here = folder_title(self.dataset) if is_folder(self.dataset) else self.dataset
+        return dataset == self.dataset or dataset.partition("#")[0] == here
 
     @property
     def allowance(self) -> float:

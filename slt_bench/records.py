@@ -68,6 +68,7 @@ class Record(BaseModel):
         peak_memory_mb: Of the process, or of the CUDA device; None of a job that was packed with others.
         provenance: Versions, commit, hardware, when.
         weight_hash, mask_hash: Of the frozen network and of the answer.
+        data_hash: Of the images and labels; empty in records of an older suite.
         curve: A row an epoch.
     """
 
@@ -93,6 +94,7 @@ class Record(BaseModel):
     provenance: dict[str, Any] = Field(default_factory=dict)
     weight_hash: str = ""
     mask_hash: str = ""
+    data_hash: str = ""
     curve: list[dict[str, float]] = Field(default_factory=list)
 
     @property

@@ -8,12 +8,30 @@ from collections.abc import Callable, Iterable
 from slt_bench.errors import UserError, unknown
 
 
-def split_list(text: str) -> list[str]:
-    """The items of a comma list, in order, without blanks and repetitions."""
-    return list(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
+def split_list(text: str, is_one: Callable[[str], bool] = lambda _: False) -> list[str]:
+    """The items of a comma list, in order, without blanks and repetitions.
+
+    Args:
+        text: As in `gates,edge*`.
+        is_one: Tells whether a text with commas in it is one item; the longest such text is taken.
+    """
+    pieces = text.split(",")
+    items: list[str] = []
+    while pieces:
+        ends = (end for end in range(len(pieces), 1, -1) if is_one(",".join(pieces[:end]).strip()))
+        end = next(ends, 1)
+        items.append(",".join(pieces[:end]).strip())
+        pieces = pieces[end:]
+    return list(dict.fromkeys(item for item in items if item))
 
 
-def choose(kind: str, text: str, known: Iterable[str], accepts: Callable[[str], bool] = lambda _: False) -> list[str]:
+def choose(
+    kind: str,
+    text: str,
+    known: Iterable[str],
+    accepts: Callable[[str], bool] = lambda _: False,
+    is_one: Callable[[str], bool] = lambda _: False,
+) -> list[str]:
     """The names that a comma list of names and globs stands for.
 
     Args:
@@ -21,6 +39,7 @@ def choose(kind: str, text: str, known: Iterable[str], accepts: Callable[[str], 
         text: As in `gates,edge*`.
         known: The names that globs choose from.
         accepts: Tells whether a name outside `known` is right all the same, as `wrn40_2` and `timm:NAME` are.
+        is_one: As of `split_list`: a folder's name may have commas.
 
     Returns:
         The chosen names, each once, in the order of the text; globs in the order of `known`.
@@ -30,7 +49,7 @@ def choose(kind: str, text: str, known: Iterable[str], accepts: Callable[[str], 
     """
     names = list(known)
     chosen: list[str] = []
-    for item in split_list(text):
+    for item in split_list(text, is_one):
         if any(sign in item for sign in "*?[") and ":" not in item:
             matches = fnmatch.filter(names, item)
             if not matches:

@@ -22,6 +22,7 @@ from slt_bench.claims import Claim, is_alive, read_claim
 from slt_bench.plugins import Registry
 from slt_bench.records import Found, Record
 from slt_bench.runs import Run, read_runs
+from slt_bench.words import count
 
 State = Literal["done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing"]
 ENDED = ("done", "collapsed", "diverged")
@@ -58,6 +59,30 @@ class Overview:
         """How many jobs are in each state; only states that occur."""
         counter = Counter(self.states.values())
         return {state: counter[state] for state in ORDER if counter[state]}
+
+    def data_changes(self, jobs: Sequence[Job]) -> list[str]:
+        """Say which class folders have changed: a sentence for each path that has records of other images.
+
+        Args:
+            jobs: Those that are shown. The first one on a path is of the present images.
+        """
+        present = {job.dataset: job.data_hash for job in reversed(jobs) if job.data_hash}
+        told: list[str] = []
+        for name, content in present.items():
+            others = [
+                record
+                for record in self.found.records.values()
+                if record.job.dataset == name and record.job.data_hash != content
+            ]
+            if others:
+                ended = max(str(record.provenance.get("ended", "")) for record in others)
+                contents = sorted({record.job.data_hash[:8] or "unknown" for record in others})
+                told.append(
+                    f"The images of {name} have changed{f' since {ended[:16]}' if ended else ''}: "
+                    f"{count(len(others), 'record')} here are of other images (content {', '.join(contents)}, now "
+                    f"{content[:8]}). These records stay as they are; jobs on the present images are others."
+                )
+        return told
 
     def in_state(self, jobs: Sequence[Job], *states: str) -> list[Job]:
         """The jobs that are in one of these states."""

@@ -5,8 +5,11 @@ from typing import Literal
 
 import torch
 
+from slt_bench.data.catalogue import folder_exists, is_folder, known_hash
+from slt_bench.data.content import data_hash
 from slt_bench.data.dataset import Split
 from slt_bench.data.dataset import load as load_data
+from slt_bench.data.decoded import copy_folder
 from slt_bench.errors import UserError
 from slt_bench.evaluate import accuracy
 from slt_bench.execution.device import check_device, pick_device
@@ -40,14 +43,40 @@ def verify_ticket(file: Path, scoring: tuple[Path, str] | None = None) -> str:
     _compare(ticket, record)
     if not scoring:
         return f"{found}; as its record says"
-    right, images = score_ticket(ticket, record.job.dataset, "test", *scoring)
+    right, images = score_ticket(ticket, record.job.dataset, "test", *scoring, record.job.data_hash)
     told = record.metrics.get("test_accuracy")
     if right / images != told:
         raise UserError(f"it scores {right / images:.6f} on the test split, and its record says {told}")
-    return f"{found}; as its record says, and {100 * right / images:.2f}% again"
+    where = _changed(record, scoring[0])
+    return f"{found}; as its record says, and {100 * right / images:.2f}% again{where}"
 
 
-def score_ticket(ticket: Ticket, dataset: str, split: SplitName, root: Path, device: str) -> tuple[int, int]:
+def _changed(record: Record, root: Path) -> str:
+    """Say that the images of class folders are others now, where a ticket was scored on a decoded copy."""
+    name, content = record.job.dataset, record.job.data_hash
+    if not content or not folder_exists(name) or data_hash(name, root) == content:
+        return ""
+    return f", on the copy {copy_folder(name, root, content)} of its images; those of {name} have changed since"
+
+
+def other_data(ticket: Ticket, dataset: str, root: Path) -> str:
+    """Say that a data set is not what the ticket was found on; empty where it is, or the ticket does not tell.
+
+    Raises:
+        UserError: There are no such class folders.
+    """
+    job = ticket.provenance.get("job")
+    name = str(job.get("dataset", "")) if isinstance(job, dict) else ""
+    own = str(ticket.provenance.get("data_hash") or known_hash(name))
+    here = data_hash(dataset, root) if is_folder(dataset) else known_hash(dataset)
+    if not own or own == here:
+        return ""
+    return f"These are other data than the ticket was found on: content {here[:8]}, and not {own[:8]} of {name or '?'}."
+
+
+def score_ticket(
+    ticket: Ticket, dataset: str, split: SplitName, root: Path, device: str, content: str = ""
+) -> tuple[int, int]:
     """How many images of a data set's split a ticket gets right, and how many there are.
 
     Args:
@@ -56,13 +85,14 @@ def score_ticket(ticket: Ticket, dataset: str, split: SplitName, root: Path, dev
         split: Which of its splits.
         root: The data root.
         device: As typed: auto, cpu, cuda, ...
+        content: The fingerprint that class folders must have; empty takes what lies there.
 
     Raises:
         UserError: The device cannot be used; or the data is missing, or of another shape.
     """
     check_device(device)
     target = torch.device(pick_device(device))
-    data = load_data(dataset, root, str(target))
+    data = load_data(dataset, root, str(target), content)
     if (data.info.shape, data.info.classes) != (ticket.shape, ticket.classes):
         ours, theirs = (
             f"{'x'.join(map(str, shape))} images of {classes} classes"
@@ -77,6 +107,7 @@ def _compare(ticket: Ticket, record: Record) -> None:
     """Raise where a record tells of another ticket."""
     pairs = {
         "mask": (ticket.mask_hash, record.mask_hash),
+        "data": (ticket.provenance.get("data_hash") or record.data_hash, record.data_hash),
         "weights": (ticket.weight_hash, record.weight_hash),
         "purity": (ticket.purity, record.purity),
         "sparsity": (ticket.sparsity, record.metrics.get("sparsity")),

@@ -21,7 +21,7 @@ import torch
 
 from slt_bench.data import DATASETS, catalogue, default_root, find
 from slt_bench.data import root as roots
-from slt_bench.data.dataset import SealedError, Split, load, sealed
+from slt_bench.data.dataset import SealedError, Split, load, load_known, sealed
 from slt_bench.data.fetch import fetch
 from slt_bench.data.pipeline import augment, epoch_order, normalise, plain_batches, steps_per_epoch, training_batch
 from slt_bench.errors import UserError
@@ -43,7 +43,7 @@ def _few_threads():
 @pytest.fixture(autouse=True)
 def _forget():
     """`load` keeps what it read; each test reads anew."""
-    load.cache_clear()
+    load_known.cache_clear()
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_the_split_is_the_same_whatever_the_seeds(tmp_path):
     for seed in (0, 1):
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - the global generator is what must not matter
-        load.cache_clear()
+        load_known.cache_clear()
         data = load("digits", tmp_path / str(seed))
         found.append([part.images for part in (data.train, data.validation, data.test)])
     for one, other in zip(*found, strict=True):
@@ -363,7 +363,7 @@ def test_both_layouts_of_cifar_give_the_same_data(small_cifar):
     python = load("cifar10", root)
     shutil.rmtree(root / find("cifar10").folder)
     small_cifar("cifar10", binary=True)
-    load.cache_clear()
+    load_known.cache_clear()
     binary = load("cifar10", root)
     for one, other in (
         (python.train, binary.train),

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -78,7 +78,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     ones do.
     """
     records = list(records)
-    labels = _labels(records)
+    names = _data_names(records)
+    labels = _labels(records, names)
     rows = []
     for record in records:
         job = record.job
@@ -93,7 +94,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
                 "method_version": record.method_version,
                 "purity": record.purity,
                 "arch": job.arch,
-                "dataset": job.dataset,
+                "dataset": names[job.id],
                 "init": job.init,
                 "rescale": job.rescale,
                 "budget": job.budget.text(),
@@ -173,12 +174,18 @@ def _versions(record: Record) -> str:
     return f"slt_bench {made.get('slt_bench', '?')}{commit}, torch {made.get('torch', '?')}"
 
 
-def _labels(records: Sequence[Record]) -> dict[str, str]:
+def _data_names(records: Sequence[Record]) -> dict[str, str]:
+    """The name of each record's data set by its id: one name for one content in one size, whatever its paths are."""
+    first: dict[str, str] = {}
+    return {record.id: first.setdefault(record.job.data_key, record.job.data_name) for record in records}
+
+
+def _labels(records: Sequence[Record], names: Mapping[str, str]) -> dict[str, str]:
     """The label of each record by its id, with the settings where they are not the same in a cell of that label."""
     variants: dict[tuple[object, ...], set[str]] = defaultdict(set)
     for record in records:
         job = record.job
-        cell = (job.label, job.arch, job.dataset, job.init, job.rescale, job.budget.text(), job.sparsity)
+        cell = (job.label, job.arch, names[job.id], job.init, job.rescale, job.budget.text(), job.sparsity)
         variants[cell].add(_variant(record))
     mixed = {str(cell[0]) for cell, found in variants.items() if len(found) > 1}
     return {

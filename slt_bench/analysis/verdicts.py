@@ -116,7 +116,7 @@ def _claimed(claim: Claim) -> float:
 def _network(claim: Claim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The records of the claim's network under one budget, and what a reader must know of the choice."""
     rows = table[(table["arch"] == claim.arch) & (table["labels"] == "true")]
-    rows = rows[rows["dataset"] == claim.dataset] if claim.dataset else rows
+    rows = rows[rows["dataset"].map(claim.is_on).astype(bool)] if claim.dataset else rows
     rows = rows.assign(accuracy=rows[COLUMNS[claim.readout]])  # of every method alike: each readout has its split
     own = rows[(rows["label"] == claim.method) & (rows["status"] == "done")]
     if own.empty:

@@ -38,11 +38,11 @@ def get(
     ] = "auto",
 ) -> None:
     """Fetch data sets into the data root, and verify them by the official checksums; decode `folder:PATH`."""
-    from slt_bench.data import DATASETS, default_root, find, is_folder
+    from slt_bench.data import DATASETS, default_root, find, folder_exists, is_folder
     from slt_bench.data.fetch import fetch
     from slt_bench.selection import choose
 
-    for name in choose("data set", names, DATASETS, is_folder):
+    for name in choose("data set", names, DATASETS, is_folder, folder_exists):
         fetch(find(name), data_root or default_root(), tell=typer.echo, source=source)
 
 
@@ -50,13 +50,20 @@ def get(
 def verify(
     names: Annotated[str, typer.Argument(help="Comma list or globs.")] = "*", data_root: DataRoot = None
 ) -> None:
-    """Check the data sets that are there by the official checksums of their unpacked files."""
-    from slt_bench.data import DATASETS, default_root, find
+    """Check the data sets that are there by the official checksums of their unpacked files.
+
+    Of `folder:PATH@SIDE` every image is read anew, and the decoded copy is compared with its own checksums.
+    """
+    from slt_bench.data import DATASETS, default_root, find, folder_exists, is_folder
+    from slt_bench.data.decoded import verify_copy
     from slt_bench.data.root import is_present, verify
     from slt_bench.selection import choose
 
     root = data_root or default_root()
-    for name in choose("data set", names, DATASETS):
+    for name in choose("data set", names, DATASETS, is_folder, folder_exists):
+        if is_folder(name):
+            typer.echo(f"{name}: {verify_copy(name, root, typer.echo)}")
+            continue
         if names == "*" and not is_present(find(name), root):
             continue
         typer.echo(f"{name}: {verify(find(name), root)}")

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -34,7 +35,8 @@ class Selection:
     methods: Annotated[str | None, typer.Option(help="Comma list or globs; of a benchmark: its labels.")] = None
     archs: Annotated[str | None, typer.Option(help="Comma list or globs.")] = None
     datasets: Annotated[
-        str | None, typer.Option(help="Comma list or globs [default: what each architecture is tried on].")
+        str | None,
+        typer.Option(help="Comma list or globs, folder:PATH@SIDE [default: what each architecture is tried on]."),
     ] = None
     sparsities: Annotated[str | None, typer.Option(help="Fractions of weights removed, as 0.5,0.9.")] = None
     seeds: Annotated[str | None, typer.Option(help="As 0-4 or 0,3,7.")] = None
@@ -180,13 +182,18 @@ def use_plugins(folders: list[Path] | None) -> None:
     os.environ[VARIABLE] = os.pathsep.join([*map(str, plugin_folders()), *chosen])
 
 
-def select(selection: Selection) -> Selected:
+def select(selection: Selection, data_root: Path | None = None) -> Selected:
     """The benchmark and the jobs that the options mean.
+
+    Args:
+        selection: The options.
+        data_root: Which keeps the fingerprints of class folders.
 
     Raises:
         UserError: A name or a value is wrong.
     """
     from slt_bench import plugins
+    from slt_bench.data.content import data_hash
     from slt_bench.grid import jobs, smoke_selection
     from slt_bench.selection import choose
 
@@ -195,11 +202,21 @@ def select(selection: Selection) -> Selected:
     benchmark = _benchmark(selection, registry)
     if selection.smoke:
         benchmark = smoke_selection(benchmark, keep_grid=bool(selection.sparsities or selection.seeds))
-    found = jobs(benchmark, registry, smoke=selection.smoke)
+    read = partial(data_hash, root=data_root, tell=partial(typer.echo, err=True))
+    found = jobs(benchmark, registry, smoke=selection.smoke, hash_of=read)
     if selection.filter:
         names = choose("job", selection.filter, [job.folder for job in found])
         found = [job for job in found if job.folder in names]
     return Selected(benchmark, found, selection.results / benchmark.name)
+
+
+def left_out(jobs: "list[Job]") -> list[str]:
+    """Say which files in the class folders of jobs are not read, a sentence for each data set that has some."""
+    from slt_bench.data import is_folder
+    from slt_bench.data.folder import look
+
+    names = dict.fromkeys(job.dataset for job in jobs if is_folder(job.dataset))
+    return [f"{told}." for told in (look(name).left_out for name in names) if told]
 
 
 def check_shapes(jobs: "list[Job]") -> None:
@@ -270,7 +287,7 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
         raise unknown("rescale", selection.rescale, RESCALES)
     readers: dict[str, Callable[[str], object]] = {
         "archs": lambda text: tuple(choose("architecture", text, archs.ARCHS, archs.is_known)),
-        "datasets": lambda text: tuple(choose("data set", text, data.DATASETS, data.is_folder)),
+        "datasets": lambda text: tuple(choose("data set", text, data.DATASETS, data.is_folder, data.folder_exists)),
         "sparsities": parse_sparsities,
         "seeds": parse_seeds,
         "inits": lambda text: tuple(choose("init", text, INITS, lambda item: bool(Init.parse(item)))),

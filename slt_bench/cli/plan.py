@@ -1,17 +1,17 @@
 """`plan`: what a run would do."""
 
-from slt_bench.cli.options import Execution, Selection, check_shapes, select, takes, wish_of
+from slt_bench.cli.options import DataRoot, Execution, Selection, check_shapes, select, takes, wish_of
 
 
 @takes(Selection, Execution)
-def plan(selection: Selection, execution: Execution) -> None:
+def plan(selection: Selection, execution: Execution, data_root: DataRoot = None) -> None:
     """Show what `run` with the same options would do, and what it will cost, without doing it."""
     wish = wish_of(execution)
     from slt_bench.cli.show_plan import show_plan
     from slt_bench.execution.follow import refresh
     from slt_bench.states import look
 
-    selected = select(selection)
+    selected = select(selection, data_root)
     check_shapes(selected.jobs)
     refresh(selected.folder)
     overview = look(selected.jobs, selected.folder)

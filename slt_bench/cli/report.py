@@ -96,7 +96,7 @@ def _open(given: str, results: Path) -> _Opened:
         raise unknown("benchmark with records", name, there)
     folder = results / name
     found = records.read(folder)
-    asked = {job.id: job for job in _asked(benchmark)}
+    asked = {job.id: job for job in _asked(benchmark, known_jobs(folder, found))}
     others = [job for job in known_jobs(folder, found) if job.id not in asked]
     return _Opened(given, name, benchmark, folder, found.under(asked.values()), [*asked.values(), *others])
 
@@ -129,14 +129,18 @@ def pending(jobs: "list[Job]", folder: Path, found: "Found") -> dict[str, str]:
     return {job.folder: ": ".join(part for part in words[job.id] if part) for job in open_}
 
 
-def _asked(benchmark: "Benchmark | None") -> "list[Job]":
-    """The jobs that a benchmark stands for; without torch, whose methods cannot be asked, none."""
+def _asked(benchmark: "Benchmark | None", known: "list[Job]") -> "list[Job]":
+    """The jobs that a benchmark stands for; without torch, whose methods cannot be asked, none.
+
+    The images of class folders need not be here: what they were for the latest of the known jobs is what is asked for.
+    """
     if benchmark is None or importlib.util.find_spec("torch") is None:
         return []
     from slt_bench import plugins
     from slt_bench.grid import jobs
 
-    return jobs(benchmark, plugins.load())
+    content = {job.dataset: job.data_hash for job in reversed(known)}
+    return jobs(benchmark, plugins.load(), hash_of=lambda name: content.get(name, ""))
 
 
 def _stale(found: "Found") -> set[str]:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slt_bench.cli.options import DataRoot, Execution, Selected, Selection, check_shapes, checked_wish, select, takes
+from slt_bench.cli.options import (
+    DataRoot,
+    Execution,
+    Selected,
+    Selection,
+    check_shapes,
+    checked_wish,
+    left_out,
+    select,
+    takes,
+)
 
 if TYPE_CHECKING:
     from slt_bench.benchmark import Job
@@ -48,7 +58,7 @@ def run(
 
         run_one(job, selection, wish, data_root, rerun, dry_run=dry_run)
         return
-    selected = select(selection)
+    selected = select(selection, data_root)
     drawn = reports if report else None
     if run_selected(selected, wish, data_root, drawn, rerun, wait=wait, download=download, dry_run=dry_run):
         _finish(selected, drawn)
@@ -74,6 +84,9 @@ def run_selected(
     refresh(selected.folder)
     before = stamps(selected.jobs, selected.folder)
     overview = look(selected.jobs, selected.folder)
+    if not dry_run:
+        for told in overview.data_changes(selected.jobs):
+            typer.echo(told, err=True)
     again = to_run_again(selected.jobs, overview, rerun)
     open_ = overview.in_state(selected.jobs, "missing", "stopped", "dead")
     if wish.executor == "slurm":  # what runs elsewhere wait to do is no promise of SLURM's
@@ -129,8 +142,8 @@ def check(
     from slt_bench import records
     from slt_bench.data import default_root, find, is_folder
     from slt_bench.data.dataset import load
+    from slt_bench.data.decoded import decoded
     from slt_bench.data.fetch import fetch
-    from slt_bench.data.folder import pixels
     from slt_bench.data.root import is_present
     from slt_bench.execution.device import pick_device
 
@@ -138,12 +151,14 @@ def check(
     check_shapes(todo)
     for folder in folders:
         records.check_writable(folder)
-    for dataset in dict.fromkeys(job.dataset for job in todo):
+    for told in left_out(todo):
+        typer.echo(told, err=True)
+    for dataset, data_hash in dict.fromkeys((job.dataset, job.data_hash) for job in todo):
         if download and not is_present(find(dataset), root):
             fetch(find(dataset), root, tell=typer.echo)
         if is_folder(dataset):
-            pixels(dataset, root, "train", tell=lambda text: typer.echo(text, err=True))
-        load(dataset, root, pick_device(wish.device) if wish.executor == "inline" else "cpu")
+            decoded(dataset, root, lambda text: typer.echo(text, err=True), data_hash)
+        load(dataset, root, pick_device(wish.device) if wish.executor == "inline" else "cpu", data_hash)
     return root
 
 

@@ -37,7 +37,7 @@ def run_one(
         raise UserError(f"--job runs one job in this process; it is not for --executor {wish.executor}.")
     wish = replace(wish, executor="inline")
     use_plugins(selection.plugins)
-    job, folder = _find(text, selection)
+    job, folder = _find(text, selection, data_root)
     superseded = stamps([job], folder)
     overview = look([job], folder)
     state = overview.states[job.id]
@@ -79,10 +79,10 @@ def _show_plan(job: "Job", folder: Path, overview: "Overview", wish: "Wish") -> 
     show_plan(Selected(alone, [job], folder), overview, [job], wish)
 
 
-def _find(text: str, selection: Selection) -> "tuple[Job, Path]":
+def _find(text: str, selection: Selection, data_root: Path | None) -> "tuple[Job, Path]":
     from slt_bench.jobs import find_job, pick
 
     if not (selection.benchmark or selection.methods):
         return find_job(selection.results, text)
-    selected = select(selection)
+    selected = select(selection, data_root)
     return pick(text, [(job, selected.folder) for job in selected.jobs])

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from slt_bench.benchmark import Job
-from slt_bench.cli.options import Selected
+from slt_bench.cli.options import Selected, left_out
 from slt_bench.cli.screen import screen
 from slt_bench.data import default_root
 from slt_bench.execution.layout import Array
@@ -28,7 +28,7 @@ def show_plan(selected: Selected, overview: Overview, todo: list[Job], wish: Wis
     for state in ("failed", "stale"):
         if left := len([job for job in overview.in_state(selected.jobs, state) if job not in todo]):
             console.print(f"{left} {state}: run them again with --rerun {state}.")
-    for note in plan.notes:
+    for note in (*overview.data_changes(selected.jobs), *left_out(selected.jobs), *plan.notes):
         console.print(note, markup=False)
     if todo:
         console.print(_where(plan))

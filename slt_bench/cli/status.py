@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slt_bench.cli.options import Selection, select, takes, use_plugins
+from slt_bench.cli.options import DataRoot, Selection, select, takes, use_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ def status(
         list[str] | None, typer.Argument(help="Benchmarks, as in results/; globs [default: all that are there].")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show it live, until nothing runs or waits.")] = False,
+    data_root: DataRoot = None,
     full: Annotated[bool, typer.Option("--full", help="List every job, also those that are done or missing.")] = False,
 ) -> None:
     """Show how many jobs are done, running, waiting, failed, stale, stopped, dead or missing, from files alone.
@@ -36,7 +37,7 @@ def status(
     from slt_bench.states import ENDED
 
     use_plugins(selection.plugins)
-    looked = _looker(selection, names)
+    looked = _looker(selection, names, data_root)
     if watch:
         from slt_bench.cli.live import show_live
 
@@ -51,7 +52,7 @@ def status(
         raise typer.Exit(3)
 
 
-def _looker(selection: Selection, names: list[str] | None) -> "Look":
+def _looker(selection: Selection, names: list[str] | None, data_root: Path | None) -> "Look":
     """What looks at what was asked for, anew each time it is called."""
     from slt_bench import records
     from slt_bench.errors import UserError
@@ -63,7 +64,7 @@ def _looker(selection: Selection, names: list[str] | None) -> "Look":
     if selection.benchmark or selection.methods:
         if names:
             raise UserError("Name benchmarks, or give the options of a run; not both.")
-        selected = select(selection)
+        selected = select(selection, data_root)
         places = {selected.benchmark.name: selected.folder}
         asked: dict[str, list[Job]] | None = {selected.benchmark.name: selected.jobs}
     else:
@@ -99,5 +100,7 @@ def _show(name: str, jobs: "list[Job]", overview: "Overview", *, full: bool) -> 
             typer.echo(f"  {state:<9} {job.folder}  {overview.details.get(job.id, '')}".rstrip())
         if len(members) > len(shown):
             typer.echo(f"  {state:<9} ... and {len(members) - len(shown)} more (--full lists them)")
+    for told in overview.data_changes(jobs):
+        typer.echo(f"  {told}")
     for place, reason in overview.found.problems.items():
         typer.echo(f"  unreadable {Path(*Path(place).parts[-3:])}: {reason}")

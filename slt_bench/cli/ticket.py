@@ -26,14 +26,14 @@ def show(path: Place) -> None:
     file = _file(path)
     ticket = read_ticket(file)
     network = ticket.rebuild().network
-    job = ticket.provenance.get("job", {})
+    job, content = ticket.provenance.get("job", {}), str(ticket.provenance.get("data_hash", ""))
     size, dense = file.stat().st_size, 4 * network.n
     code, least = len(encode(ticket.mask.numpy(), ticket.sizes)), bound(ticket.counts) / 8
     rows = {
         "architecture": f"{ticket.arch} for {'x'.join(map(str, ticket.shape))} images and {ticket.classes} classes",
         "weights": f"{ticket.init}, seed {ticket.seed}, rescale {ticket.rescale}; rebuilt, and their hash is right",
         "method": f"{job.get('method', '?')} (purity {ticket.purity})",
-        "found on": f"{job.get('dataset', '?')}",
+        "found on": f"{job.get('dataset', '?')}" + (f", content {content[:8]}" if content else ""),
         "N": f"{network.n:,} weights, {int(ticket.mask.sum()):,} kept",
         "sparsity": f"{ticket.sparsity:.4f}",
         "mask": f"{code:,} bytes; the entropy of its layer densities is {least:,.0f}",
@@ -95,11 +95,13 @@ def eval_(
 ) -> None:
     """Score a ticket on a data set."""
     from slt_bench.ticket import read_ticket
-    from slt_bench.verify import score_ticket
+    from slt_bench.verify import other_data, score_ticket
 
     ticket = read_ticket(_file(path))
     name = dataset or _dataset_of(ticket)
     right, images = score_ticket(ticket, name, split, _root(data_root), device)
+    if told := other_data(ticket, name, _root(data_root)):
+        typer.echo(told, err=True)
     typer.echo(f"{100 * right / images:.2f}% of the {images:,} {split} images of {name} ({right:,} right)")
 
 

@@ -1,6 +1,7 @@
 """`tune`: look for the settings of a benchmark's methods, with as many trials for each."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,7 @@ def tune(
     from slt_bench import records
     from slt_bench.benchmark import benchmark_files, load
     from slt_bench.cli.run import run_selected
+    from slt_bench.data.content import data_hash
     from slt_bench.grid import jobs
     from slt_bench.plugins import load as load_methods
     from slt_bench.selection import choose
@@ -51,7 +53,8 @@ def tune(
     wanted = methods or ",".join(benchmark.tune.methods or ("*",))
     found = trials(benchmark, choose("method of the benchmark", wanted, benchmark.methods), registry)
     tried = tuning_benchmark(benchmark, found)
-    selected = Selected(tried, jobs(tried, registry), results / tried.name)
+    read = partial(data_hash, root=data_root, tell=partial(typer.echo, err=True))
+    selected = Selected(tried, jobs(tried, registry, hash_of=read), results / tried.name)
     run_selected(selected, wish, data_root, rerun="stale", dry_run=dry_run)
     if dry_run:
         return

@@ -1,8 +1,10 @@
 """What the suite knows of each data set, and the official checksums of its unpacked files."""
 
+import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from slt_bench.errors import unknown
+from slt_bench.errors import UserError, unknown
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class DatasetInfo:
         pad: Pixels of padding for random crops.
         folder: Its folder in torchvision's layout below the data root; empty where nothing is read from disk.
         md5: Official checksums of the unpacked files in that folder.
+        array_hash: SHA-256 of the arrays, where the data come from a library and no file has an official checksum.
     """
 
     name: str
@@ -37,11 +40,24 @@ class DatasetInfo:
     pad: int = 0
     folder: str = ""
     md5: dict[str, str] = field(default_factory=dict)
+    array_hash: str = ""
 
     @property
     def images(self) -> int:
         """How many there are in all."""
         return self.train + self.test
+
+    @property
+    def data_hash(self) -> str:
+        """Return the fingerprint of the images and labels: 32 hexadecimal digits, empty for class folders.
+
+        It is the same for every layout of the files. Class folders are known by name only; `data.content` reads theirs.
+        """
+        known = self.array_hash or " ".join(f"{name} {md5}" for name, md5 in sorted(self.md5.items()))
+        return hashlib.sha256(known.encode()).hexdigest()[:HASH_DIGITS] if known else ""
+
+
+HASH_DIGITS = 32
 
 
 CIFAR10_BINARY_FOLDER = "cifar-10-batches-bin"
@@ -60,6 +76,7 @@ DATASETS = {
         DatasetInfo(
             "digits", "8x8 handwritten digits, from scikit-learn: needs no download", (1, 8, 8), 10, 1437, 360,
             (0.2878,), (0.3540,), epochs=60,
+            array_hash="631cb83de3a2ab62bb6a6377fd0959c2622ce06102218671940106ad649966d0",
         ),
         DatasetInfo(
             "mnist", "28x28 handwritten digits", (1, 28, 28), 10, 60_000, 10_000, (0.1307,), (0.3081,),
@@ -105,11 +122,71 @@ DATASETS = {
 
 
 FOLDER_PREFIX = "folder:"
+FOLDER_EPOCHS = 90
+USUAL_SIZE = 224
 
 
 def is_folder(name: str) -> bool:
     """Whether a data set's name stands for class folders."""
     return name.startswith(FOLDER_PREFIX)
+
+
+def split_folder_name(name: str) -> tuple[str, int]:
+    """Return the path and the side in pixels that `folder:PATH` or `folder:PATH@SIDE` names.
+
+    Raises:
+        UserError: What follows the last `@` of the last component is not a number of pixels.
+    """
+    text = name.removeprefix(FOLDER_PREFIX)
+    path, at, digits = text.rpartition("@")
+    if not at or "/" in digits:
+        return text, USUAL_SIZE
+    if not (digits.isdecimal() and int(digits) > 0):
+        raise UserError(f"'{name}' ends with no size in pixels. Write it like {FOLDER_PREFIX}{path}@64.")
+    return path, int(digits)
+
+
+def folder_name(path: str, size: int) -> str:
+    """Return the name of class folders at a path, in pixels of that side."""
+    return f"{FOLDER_PREFIX}{path}" + (f"@{size}" if size != USUAL_SIZE else "")
+
+
+def folder_title(name: str, data_hash: str = "") -> str:
+    """Return a name of class folders without the folders above them, and with the first digits of their content."""
+    path, size = split_folder_name(name)
+    return folder_name(path.rstrip("/").rpartition("/")[2], size) + (f"#{data_hash[:8]}" if data_hash else "")
+
+
+def folder_exists(name: str) -> bool:
+    """Whether a name stands for class folders at a path that exists here; commas in it are part of the path."""
+    try:
+        return is_folder(name) and Path(split_folder_name(name)[0]).expanduser().is_dir()
+    except (UserError, OSError, RuntimeError):  # a path that is too long, or the home of nobody
+        return False
+
+
+def canonical(name: str) -> str:
+    """Return the name under which a data set is recorded: the path of class folders is absolute.
+
+    Raises:
+        UserError: There is no data set of that name. Whether class folders exist is not looked up.
+    """
+    if is_folder(name):
+        path, size = split_folder_name(name)
+        return folder_name(str(Path(path).expanduser().resolve()), size)
+    if name not in DATASETS:
+        raise unknown("data set", name, DATASETS)
+    return name
+
+
+def usual_epochs(name: str) -> int:
+    """Return the usual budget of a data set, which need not be on this machine."""
+    return FOLDER_EPOCHS if is_folder(name) else DATASETS[name].epochs
+
+
+def known_hash(name: str) -> str:
+    """Return the fingerprint of a data set that the suite knows by name; empty for any other."""
+    return DATASETS[name].data_hash if name in DATASETS else ""
 
 
 def find(name: str) -> DatasetInfo:
@@ -122,6 +199,4 @@ def find(name: str) -> DatasetInfo:
         from slt_bench.data.folder import look  # noqa: PLC0415 - it imports this module
 
         return look(name).info
-    if name not in DATASETS:
-        raise unknown("data set", name, DATASETS)
-    return DATASETS[name]
+    return DATASETS[canonical(name)]

@@ -1,12 +1,13 @@
 """A data set in memory: uint8 tensors on the device, split once."""
 
 import contextlib
+import hashlib
 import logging
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ import torch
 from torch import Tensor
 
 from slt_bench import streams
-from slt_bench.data import folder, formats
+from slt_bench.data import formats
 from slt_bench.data.catalogue import DatasetInfo, find, is_folder
+from slt_bench.data.decoded import Decoded, decoded
 from slt_bench.data.folder import Part
 from slt_bench.data.root import Place, locate
+from slt_bench.errors import UserError
 
 Arrays = tuple[formats.Images, formats.Labels]
 VALIDATION_SHARE = 0.1
@@ -78,12 +81,14 @@ class Dataset:
         info: What is known of it.
         train, validation: Images to learn from, and to choose by.
         read_test: Reads the test split.
+        data_hash: The fingerprint of all images and labels; empty where they are made up.
     """
 
     info: DatasetInfo
     train: Split
     validation: Split
     read_test: Callable[[], Split] = field(repr=False)
+    data_hash: str = ""
 
     @property
     def test(self) -> Split:
@@ -100,7 +105,7 @@ class Dataset:
     def first(self, train: int, others: int) -> "Dataset":
         """The same with fewer images."""
         few = (self.train.first(train), self.validation.first(others))
-        return Dataset(self.info, *few, lambda: self.test.first(others))
+        return Dataset(self.info, *few, lambda: self.test.first(others), self.data_hash)
 
     def with_shuffled_labels(self, seed: int) -> "Dataset":
         """The same with the training labels in a random order: nothing in them says anything of other images.
@@ -144,21 +149,27 @@ def sealed(why: str) -> Iterator[Seal]:
         _seals[:] = [one for one in _seals if one is not seal]
 
 
-@lru_cache(maxsize=2)
-def load(name: str, root: Path, device: str = "cpu") -> Dataset:
+def load(name: str, root: Path, device: str = "cpu", data_hash: str = "") -> Dataset:
     """A data set from disk (`digits`: from scikit-learn), checked and split.
 
     Args:
         name: As in `slt_bench.data.DATASETS`, or `folder:PATH`, whose images stay on disk.
         root: The data root.
         device: Where its tensors are to lie.
+        data_hash: Of class folders: the fingerprint that their content must have; empty takes what lies there now.
 
     Raises:
-        UserError: The name is unknown, or the data is missing, truncated or altered.
+        UserError: The name is unknown, or the data is missing, truncated, altered or not that of the fingerprint.
     """
-    info = find(name)
     if is_folder(name):
-        return _of_folder(info, root, device)
+        return _of_folder(name, decoded(name, root, log.info, data_hash), device)
+    return load_known(name, root, device)
+
+
+@lru_cache(maxsize=2)
+def load_known(name: str, root: Path, device: str) -> Dataset:
+    """As `load`, of a data set that the suite knows by name; the last two stay in memory."""
+    info = find(name)
     train = _arrays(info, root, "train")
     _arrays(info, root, "test")  # so that damage is told before a search, not after it
     order = streams.permutation(len(train[1]), "slt_bench validation split 1", name)
@@ -168,23 +179,24 @@ def load(name: str, root: Path, device: str = "cpu") -> Dataset:
         _split(train, np.sort(order[held_out:]), device),
         _split(train, np.sort(order[:held_out]), device),
         lambda: _test(info, root, device),
+        info.data_hash,
     )
 
 
-def _of_folder(info: DatasetInfo, root: Path, device: str) -> Dataset:
+def _of_folder(name: str, copy: Decoded, device: str) -> Dataset:
     """Class folders: the last tenth of the training images, which lie in a random order, is held out."""
-    train = _streamed(info, root, "train", device)
-    held_out = round(VALIDATION_SHARE * len(train))
-    kept = len(train) - held_out
+    train = _streamed(copy, "train", device)
+    kept = len(train) - max(1, round(VALIDATION_SHARE * len(train)))
     validation = replace(train, images=train.images[kept:], labels=train.labels[kept:])
-    return Dataset(info, train.first(kept), validation, lambda: _streamed(info, root, "test", device))
+    read_test = partial(_streamed, copy, "test", device)
+    return Dataset(copy.info(name), train.first(kept), validation, read_test, copy.about.data_hash)
 
 
-def _streamed(info: DatasetInfo, root: Path, part: Part, device: str) -> Split:
-    images, labels = folder.pixels(info.name, root, part, log.info)
+def _streamed(copy: Decoded, part: Part, device: str) -> Split:
+    images, labels = copy.arrays[part]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # and nobody writes to it
-        return Split(torch.from_numpy(images), torch.from_numpy(labels).to(device), streamed=True)
+        return Split(torch.from_numpy(images), torch.from_numpy(np.array(labels)).to(device), streamed=True)
 
 
 def _test(info: DatasetInfo, root: Path, device: str) -> Split:
@@ -195,7 +207,7 @@ def _test(info: DatasetInfo, root: Path, device: str) -> Split:
 def _arrays(info: DatasetInfo, root: Path, part: Part) -> Arrays:
     """All images of the official training or test set."""
     if info.name == "digits":
-        return _digits(part)
+        return _digits(info, part)
     read = {"MNIST": _mnist, "FashionMNIST": _mnist}.get(info.folder.partition("/")[0], _cifar)
     return read(info, locate(info, root), part)
 
@@ -222,12 +234,18 @@ def _cifar(info: DatasetInfo, place: Place, part: Part) -> Arrays:
     return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
 
 
-def _digits(part: Part) -> Arrays:
+def _digits(info: DatasetInfo, part: Part) -> Arrays:
     from sklearn.datasets import load_digits  # noqa: PLC0415 - only this data set needs it
 
     bunch = load_digits()
     images = (bunch.images[:, None] * 15).astype(np.uint8)  # 0 to 16 becomes 0 to 240
     labels = bunch.target.astype(np.int64)
+    found = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    if found != info.array_hash:
+        raise UserError(
+            f"The digits of the installed scikit-learn are not those that the suite knows (SHA-256 {found[:8]}, not "
+            f"{info.array_hash[:8]}). Install another version of scikit-learn."
+        )
     order = streams.permutation(len(labels), "slt_bench digits test split 1")
     rows = np.sort(order[:360] if part == "test" else order[360:])
     return images[rows], labels[rows]

@@ -19,7 +19,9 @@ from typing import Literal
 import numpy as np
 
 from slt_bench.data.catalogue import CIFAR10_BINARY_FOLDER, CIFAR10_BINARY_MD5, DatasetInfo, is_folder
-from slt_bench.data.folder import Tell, pixels
+from slt_bench.data.content import Tell
+from slt_bench.data.decoded import decoded
+from slt_bench.data.folder import look
 from slt_bench.data.root import is_present, md5_of, verify
 from slt_bench.errors import UserError
 from slt_bench.files import published
@@ -46,8 +48,11 @@ def fetch(info: DatasetInfo, root: Path, tell: Tell, source: Source = "auto") ->
         UserError: It cannot be had from there; the message says why each source failed.
     """
     if is_folder(info.name):
-        pixels(info.name, root, "train", tell)
-        tell(f"{info.name}: {info.train:,} images to learn from and {info.test:,} to test, decoded")
+        copy = decoded(info.name, root, tell)
+        found, left_out = copy.info(info.name), look(info.name).left_out
+        tell(f"{info.name}: {found.train:,} images to learn from and {found.test:,} to test, decoded in {copy.folder}")
+        if left_out:
+            tell(left_out)
         return
     if is_present(info, root):
         tell(f"{info.name}: there already; {verify(info, root)}")

@@ -1,45 +1,54 @@
-"""Data sets that are class folders, as ImageNet has them: decoded and resized once, then read from a memory map.
+"""Data sets that are class folders, as ImageNet has them: which images lie there.
 
 `folder:PATH` stands for PATH/train/CLASS/IMAGE and PATH/val/CLASS/IMAGE (or PATH/test/...), in 224 x 224 pixels;
-`folder:PATH@64` in 64 x 64. An image's shorter side is resized, and its middle taken. The pixels lie in the data root,
-in a random order, so that the first images are of all classes; what is held out for validation comes last.
+`folder:PATH@64` in 64 x 64. Images below subfolders of a class belong to it, as torchvision's ImageFolder reads them;
+every ending that PIL can decode counts, hidden files and folders do not, and other files are left out and named.
+`data.decoded` decodes and resizes the images once, and `data.content` tells one content from another.
 """
 
-import hashlib
 import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-from uuid import uuid4
+from typing import Literal
 
-from slt_bench.data.catalogue import FOLDER_PREFIX as PREFIX
-from slt_bench.data.catalogue import DatasetInfo
+from slt_bench.data.catalogue import FOLDER_EPOCHS, DatasetInfo, folder_name, split_folder_name
+from slt_bench.data.picture import endings
 from slt_bench.errors import UserError
-from slt_bench.files import TEMPORARY, make_folder, storage_error
+from slt_bench.words import count
 
-if TYPE_CHECKING:
-    import numpy as np
-
-USUAL_SIZE = 224
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 PARTS = {"train": ("train",), "test": ("val", "validation", "test")}
+LEAST_TRAIN = 5  # one to choose by, and some to learn from
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as torchvision's models take them
 Part = Literal["train", "test"]
-Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that was found.
+
+    Attributes:
+        path: Relative to the folder of its split, with slashes.
+        label: The number of its class.
+        size: In bytes.
+        changed: When its content and its entry were last changed, in nanoseconds.
+    """
+
+    path: str
+    label: int
+    size: int
+    changed: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a part: paths relative to its folder, the number of each one's class, and their sizes in bytes."""
+    """What lies in the folder of a split: its images, and the files that are none."""
 
     folder: Path
-    paths: tuple[str, ...]
-    labels: tuple[int, ...]
-    bytes: tuple[int, ...]
+    images: tuple[Image, ...]
+    left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,55 +60,70 @@ class FolderData:
     classes: tuple[str, ...]
     parts: dict[str, Listing]
 
-    @property
+    @cached_property
     def info(self) -> DatasetInfo:
         """What the suite needs to know of it."""
-        train, test = (len(self.parts[part].paths) for part in ("train", "test"))
-        return DatasetInfo(
-            name=PREFIX + str(self.path) + (f"@{self.size}" if self.size != USUAL_SIZE else ""),
-            about=f"class folders in {self.path}",
-            shape=(3, self.size, self.size),
-            classes=len(self.classes),
-            train=train,
-            test=test,
-            mean=MEAN,
-            std=STD,
-            epochs=90,
-            flips=True,
-            pad=self.size // 8,
-        )
+        train, test = (len(self.parts[part].images) for part in ("train", "test"))
+        return folder_info(folder_name(str(self.path), self.size), len(self.classes), train, test)
 
     @property
-    def fingerprint(self) -> str:
-        """A hash of the names and sizes of all images, and of the size in pixels."""
-        digest = hashlib.sha256(str(self.size).encode())
-        for part, listing in sorted(self.parts.items()):
-            for name, size in zip(listing.paths, listing.bytes, strict=True):
-                digest.update(f"\n{part}/{name} {size}".encode())
-        return digest.hexdigest()[:16]
+    def left_out(self) -> str:
+        """Say how many files are not read, of which endings, and name one; empty where every file is an image."""
+        files = [f"{listing.folder.name}/{name}" for listing in self.parts.values() for name in listing.left_out]
+        if not files:
+            return ""
+        kinds = Counter(Path(name).suffix.lower() or "no ending" for name in files)
+        told = ", ".join(f"{number} with {kind}" for kind, number in kinds.most_common(5))
+        return (
+            f"{count(len(files), 'file')} of {self.path} left out, as {files[0]}: not images that PIL decodes ({told})"
+        )
+
+
+def folder_info(name: str, classes: int, train: int, test: int) -> DatasetInfo:
+    """Return what the suite needs to know of class folders of that name, with so many classes and images."""
+    path, size = split_folder_name(name)
+    return DatasetInfo(
+        name=name,
+        about=f"class folders in {path}",
+        shape=(3, size, size),
+        classes=classes,
+        train=train,
+        test=test,
+        mean=MEAN,
+        std=STD,
+        epochs=FOLDER_EPOCHS,
+        flips=True,
+        pad=size // 8,
+    )
 
 
 @lru_cache(maxsize=4)
 def look(name: str) -> FolderData:
-    """What lies in the class folders that a name stands for.
+    """What lies in the class folders that a name stands for; looked up once, until `look.cache_clear()`.
 
     Raises:
-        UserError: There are none, or those of the two parts differ.
+        UserError: There are none, those of the two splits differ, or there are too few images.
     """
-    text, _, digits = name.removeprefix(PREFIX).rpartition("@") if "@" in name else (name.removeprefix(PREFIX), "", "")
-    if "@" in name and not (digits.isdecimal() and int(digits) > 0):
-        raise UserError(f"'{name}' ends with no size in pixels. Write it like {PREFIX}{text}@64.")
+    text, size = split_folder_name(name)
     path = Path(text).expanduser().resolve()
     folders = {part: _existing(path, names) for part, names in PARTS.items()}
-    classes = {part: _classes(folder) for part, folder in folders.items()}
-    if classes["train"] != classes["test"]:
-        odd = sorted(set(classes["train"]) ^ set(classes["test"]))
+    try:
+        classes = {part: _classes(folder) for part, folder in folders.items()}
+        if classes["train"] != classes["test"]:
+            odd = sorted(set(classes["train"]) ^ set(classes["test"]))
+            raise UserError(
+                f"{folders['train']} and {folders['test']} do not hold the same classes: {', '.join(odd[:5])} "
+                f"{'is' if len(odd) == 1 else 'are'} in one of them alone."
+            )
+        found = {part: _list(folder, classes["train"]) for part, folder in folders.items()}
+    except OSError as error:
+        raise UserError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
+    if len(found["train"].images) < LEAST_TRAIN:
         raise UserError(
-            f"{folders['train']} and {folders['test']} do not hold the same classes: {', '.join(odd[:5])} "
-            f"{'is' if len(odd) == 1 else 'are'} in one of them alone."
+            f"{folders['train']} holds {count(len(found['train'].images), 'image')}; at least {LEAST_TRAIN} are "
+            "needed, so that one can be held out for validation."
         )
-    found = {part: _list(folder, classes["train"]) for part, folder in folders.items()}
-    return FolderData(path, int(digits or USUAL_SIZE), tuple(classes["train"]), found)
+    return FolderData(path, size, tuple(classes["train"]), found)
 
 
 def _existing(path: Path, names: Iterable[str]) -> Path:
@@ -111,107 +135,43 @@ def _existing(path: Path, names: Iterable[str]) -> Path:
 
 
 def _classes(folder: Path) -> list[str]:
-    found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    with os.scandir(folder) as entries:
+        found = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     if len(found) < 2:
         raise UserError(f"{folder} holds {len(found)} class folders; two or more are needed.")
     return found
 
 
 def _list(folder: Path, classes: list[str]) -> Listing:
-    rows: list[tuple[str, int, int]] = []
+    images: list[Image] = []
+    left_out: list[str] = []
     for label, name in enumerate(classes):
-        images = [entry for entry in os.scandir(folder / name) if Path(entry.name).suffix.lower() in ENDINGS]
-        if not images:
-            raise UserError(f"{folder / name} holds no image ({', '.join(sorted(ENDINGS))}).")
-        rows += sorted((f"{name}/{entry.name}", label, entry.stat().st_size) for entry in images)
-    paths, labels, sizes = zip(*rows, strict=True)
-    return Listing(folder, paths, labels, sizes)
+        found: list[Image] = []
+        for path, entry in _files(folder / name, name, ()):
+            if Path(path).suffix.lower() not in endings():
+                left_out.append(path)
+                continue
+            if not entry.is_file():
+                raise UserError(f"{entry.path} is not a file, or a link to one that exists. Remove or replace it.")
+            state = entry.stat()
+            found.append(Image(path, label, state.st_size, (state.st_mtime_ns, state.st_ctime_ns)))
+        if not found:
+            raise UserError(f"{folder / name} holds no image that PIL can decode, as .jpg or .png.")
+        images += sorted(found, key=lambda image: image.path)
+    return Listing(folder, tuple(images), tuple(left_out))
 
 
-def pixels(name: str, root: Path, part: Part, tell: Tell = lambda _: None) -> "tuple[np.ndarray, np.ndarray]":
-    """Images (n, 3, S, S) uint8, mapped from disk, and labels (n,) int64, in a random order that is always the same.
-
-    Args:
-        name: As in `look`.
-        root: The data root. What is decoded once is kept in its folder `folders`.
-        part: Which.
-        tell: Told how far decoding is.
-
-    Raises:
-        UserError: There are no such folders, or an image cannot be decoded.
-        StorageError: The decoded images cannot be kept.
-    """
-    import numpy as np  # noqa: PLC0415
-
-    data = look(name)
-    kept = root / "folders" / f"{data.path.name}-{data.size}-{data.fingerprint}"
-    if not kept.is_dir():
-        _decode(data, kept, tell)
-    return np.load(kept / f"{part}-images.npy", mmap_mode="r"), np.load(kept / f"{part}-labels.npy")
-
-
-def _decode(data: FolderData, kept: Path, tell: Tell) -> None:
-    """Decode all images into a folder that stands there whole or not at all."""
-    total = sum(len(listing.paths) for listing in data.parts.values())
-    make_folder(kept.parent)
-    needed, free = total * 3 * data.size**2, shutil.disk_usage(kept.parent).free
-    if needed > free:
-        raise UserError(
-            f"{total:,} images of {data.size} x {data.size} pixels take {needed / 1e9:.1f} GB in {kept.parent}, "
-            f"where {free / 1e9:.1f} GB are free. Name another data root, or a smaller size as in {PREFIX}PATH@64."
-        )
-    temporary = kept.with_name(f"{TEMPORARY}{uuid4().hex}")
-    try:
-        make_folder(temporary)
-        done = 0
-        for part, listing in data.parts.items():
-            for done_here in _decode_part(part, listing, data.size, temporary):
-                before, now = 10 * done // total, 10 * (done + done_here) // total
-                done += done_here
-                if now > before:
-                    tell(f"{data.path.name}: decoded {done:,} of {total:,} images")
-        if not kept.is_dir():  # another process was no faster
-            temporary.rename(kept)
-    except OSError as error:
-        raise storage_error(kept, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _decode_part(part: str, listing: Listing, size: int, into: Path) -> Iterator[int]:
-    """Write a part's images and labels; yields how many were done since the last time."""
-    import numpy as np  # noqa: PLC0415
-
-    from slt_bench import streams  # noqa: PLC0415
-
-    order = streams.permutation(len(listing.paths), "slt_bench folder order 1", part)
-    images = np.lib.format.open_memmap(
-        into / f"{part}-images.npy", mode="w+", dtype=np.uint8, shape=(len(order), 3, size, size)
-    )
-    np.save(into / f"{part}-labels.npy", np.array(listing.labels, dtype=np.int64)[order])
-    files = [listing.folder / listing.paths[row] for row in order]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(files), 1024):
-            chunk = files[start : start + 1024]
-            for row, image in enumerate(pool.map(lambda file: decode(file, size), chunk), start):
-                images[row] = image
-            yield len(chunk)
-    images.flush()
-
-
-def decode(file: Path, size: int) -> "np.ndarray":
-    """An image as (3, size, size) uint8: its shorter side resized to `size`, and the middle taken.
-
-    Raises:
-        UserError: It cannot be decoded.
-    """
-    import numpy as np  # noqa: PLC0415
-    from PIL import Image, ImageOps  # noqa: PLC0415
-
-    try:
-        with Image.open(file) as opened:
-            opened.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded no larger than needed
-            fitted = ImageOps.fit(opened.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"The image {file} cannot be decoded: {error}. Remove or replace it.") from error
-    return np.asarray(fitted).transpose(2, 0, 1)
+def _files(folder: Path, name: str, above: tuple[str, ...]) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Yield the files below a folder, links followed, nothing hidden, by their paths with its `name` in front."""
+    real = os.path.realpath(folder)
+    if real in above:
+        raise UserError(f"{folder} leads back to {real}, a folder above it. Remove that link.")
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files(Path(entry.path), f"{name}/{entry.name}", (*above, real))
+        else:
+            yield f"{name}/{entry.name}", entry

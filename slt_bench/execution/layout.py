@@ -87,7 +87,7 @@ def packs(jobs: Sequence[Job], size: int) -> list[tuple[Job, ...]]:
         return [(job,) for job in jobs]
     alike: dict[tuple[object, ...], list[Job]] = defaultdict(list)
     for job in jobs:
-        alike[job.arch, job.dataset, job.budget, job.smoke].append(job)
+        alike[job.arch, job.data_name, job.budget, job.smoke].append(job)
     return [tuple(kind[start : start + size]) for kind in alike.values() for start in range(0, len(kind), size)]
 
 

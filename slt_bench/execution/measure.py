@@ -56,7 +56,7 @@ def measuring(
         Exception: Whatever the method raises.
     """
     clock = _Clock()
-    data = load_data(job.dataset, data_root, str(device))
+    data = load_data(job.dataset, data_root, str(device), job.data_hash)
     data = data.first(SMOKE_IMAGES, SMOKE_IMAGES // 2) if job.smoke else data
     data = data.with_shuffled_labels(job.seed) if job.budget.labels == "shuffled" else data
     clock.lap("load")
@@ -101,6 +101,7 @@ def measuring(
         "seconds": seconds | {"total": sum(seconds[name] for name in clock.laps)},
         "weight_hash": ticket.weight_hash,
         "mask_hash": ticket.mask_hash,
+        "data_hash": data.data_hash,
         "curve": found.curve,
     }
 
@@ -137,7 +138,11 @@ def _take_ticket(
         mask=mask.cpu(),
         statistics=network.statistics(),
         weights=None if weights is None else weights.cpu(),
-        provenance={"job": job.model_dump(mode="json"), "method_version": method.version},
+        provenance={
+            "job": job.model_dump(mode="json"),
+            "method_version": method.version,
+            "data_hash": data.data_hash,
+        },
     )
     return ticket, relaxed, _histogram(gates)
 

@@ -13,6 +13,7 @@ import torch
 from slt_bench import plugins, records
 from slt_bench.attempts import read_attempts
 from slt_bench.benchmark import Job, resolve_settings
+from slt_bench.data.catalogue import known_hash
 from slt_bench.divergence import Diverged
 from slt_bench.errors import StorageError
 from slt_bench.execution.device import pick_device
@@ -121,6 +122,7 @@ def _frame(job: Job) -> Record:
         purity=method_class.purity,
         paper=method_class.paper,
         settings=resolve_settings(job.method, job.settings, registry).model_dump(mode="json"),
+        data_hash=job.data_hash or known_hash(job.dataset),
     )
 
 

@@ -48,7 +48,7 @@ class Part:
         return cls(
             labels,
             _chosen("architecture", archs, [job.arch for job in jobs]),
-            _chosen("data set", datasets, [job.dataset for job in jobs]),
+            _chosen("data set", datasets, [job.data_name for job in jobs]),
             _chosen("init", inits, [job.init for job in jobs]),
             frozenset(job.label for job in jobs if labels and job.label not in labels),
             frozenset(_network(job) for job in jobs if labels and job.label in labels),
@@ -60,7 +60,7 @@ class Part:
         return (
             (self.labels is None or reference or job.label in self.labels)
             and (self.archs is None or job.arch in self.archs)
-            and (self.datasets is None or job.dataset in self.datasets)
+            and (self.datasets is None or job.data_name in self.datasets)
             and (self.inits is None or job.init in self.inits)
         )
 
@@ -73,7 +73,7 @@ class Part:
         return (
             (self.labels is None or self._shows(claim, self.labels))
             and (self.archs is None or claim.arch in self.archs)
-            and (self.datasets is None or not claim.dataset or claim.dataset in self.datasets)
+            and (self.datasets is None or not claim.dataset or any(map(claim.is_on, self.datasets)))
         )
 
     def _shows(self, claim: Claim, labels: frozenset[str]) -> bool:
@@ -82,8 +82,8 @@ class Part:
 
 
 def _network(job: Job) -> Network:
-    return job.arch, job.dataset, job.init, job.rescale
+    return job.arch, job.data_name, job.init, job.rescale
 
 
 def _chosen(kind: str, text: str, names: Sequence[str]) -> frozenset[str] | None:
-    return frozenset(choose(kind, text, dict.fromkeys(names))) if text else None
+    return frozenset(choose(kind, text, dict.fromkeys(names), is_one=names.__contains__)) if text else None
