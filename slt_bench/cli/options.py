@@ -51,6 +51,10 @@ class Selection:
     )
     name: Annotated[str | None, typer.Option(help="Name of a benchmark made of options [default: adhoc].")] = None
     references: Annotated[bool, typer.Option(help="Add dense and random_mask to --methods.")] = True
+    unmasked: Annotated[
+        Literal["refuse", "allow"] | None,
+        typer.Option(help="Networks of which masks do not reach every weight [default: refuse above 1% of them]."),
+    ] = None
     filter: Annotated[
         str | None, typer.Option(help="Only jobs with such names, as '*-s0.9*,*seed0*' (comma list of globs).")
     ] = None
@@ -187,17 +191,23 @@ def select(selection: Selection) -> Selected:
     return Selected(benchmark, found, selection.results / benchmark.name)
 
 
-def check_shapes(jobs: "list[Job]") -> None:
-    """Find out, without computing anything, whether every architecture can take its data.
+def check_networks(jobs: "list[Job]", unmasked: str) -> None:
+    """Find out, without computing anything, whether every architecture can take its data, and a mask all its weights.
+
+    Args:
+        jobs: What is to be run.
+        unmasked: "refuse" networks of which masks do not reach every weight, or "allow" them.
 
     Raises:
         UserError: One cannot, or does not exist.
     """
     from slt_bench.data import find
-    from slt_bench.frozen import check_shape
+    from slt_bench.inspection import inspect
 
     for arch, dataset in dict.fromkeys((job.arch, job.dataset) for job in jobs):
-        check_shape(arch, find(dataset).shape, find(dataset).classes)
+        found = inspect(arch, find(dataset).shape, find(dataset).classes)
+        if unmasked == "refuse":
+            found.check_masked(arch)
 
 
 def _benchmark(selection: Selection, registry: "Registry") -> "Benchmark":
@@ -264,7 +274,8 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
         raise unknown("labels", selection.labels, LABELS)
     budget = {name: getattr(selection, name) for name in ("epochs", "batch_size", "precision", "labels")}
     new_budget = base.budget.model_copy(update={name: value for name, value in budget.items() if value})
-    return {name: readers[name](text) for name, text in given.items() if text is not None} | {"budget": new_budget}
+    others = {"budget": new_budget} | ({"unmasked": selection.unmasked} if selection.unmasked else {})
+    return {name: readers[name](text) for name, text in given.items() if text is not None} | others
 
 
 def _with_settings(selection: Selection, base: "Benchmark") -> "dict[str, Entry]":
