@@ -218,6 +218,7 @@ class Benchmark(Model):
     sparsities: Sparsities = (0.5, 0.8, 0.9, 0.95)
     seeds: Seeds = (0, 1, 2)
     budget: Budget = Budget()
+    unmasked: Literal["refuse", "allow"] = Field("refuse", description="networks of which masks reach too few weights")
     tune: Tuning = Tuning()
     claims: Annotated[tuple[Claim, ...], BeforeValidator(_tuple)] = Field((), description="that others have published")
 

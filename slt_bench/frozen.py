@@ -11,45 +11,23 @@ Normalisation statistics are measured (`measure_statistics`), never learned.
 """
 
 import hashlib
-import math
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.conv import _ConvNd
 
-from slt_bench import archs, streams
+from slt_bench import streams
 from slt_bench.archs import Shape
 from slt_bench.errors import UserError, unknown
+from slt_bench.fixed import fix_everything_else
 from slt_bench.inits import RESCALES, Init
+from slt_bench.inspection import inspect, skeleton_of
+from slt_bench.layers import layer_table
 from slt_bench.products import is_long, scaled_product
 
-LEARNED_SCALE = r"(^|\.)(gamma\w*|scale|gain|skipinit_gain)$"  # as timm's models name them
 STREAM = "slt_bench weights 1"  # part of every stream's name; it rises if the weights ever have to change
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One maskable weight: where it lies in the flat vector."""
-
-    name: str
-    shape: tuple[int, ...]
-    fan_in: int
-    start: int
-
-    @property
-    def size(self) -> int:
-        """How many weights the layer has."""
-        return math.prod(self.shape)
-
-    @property
-    def slice(self) -> slice:
-        """The layer's place in a vector of N numbers."""
-        return slice(self.start, self.start + self.size)
 
 
 class FrozenNetwork(nn.Module):
@@ -67,10 +45,12 @@ class FrozenNetwork(nn.Module):
     Attributes:
         weights: (N,) float32, frozen.
         layers: The layer table, in the order of the vector.
-        memory_format: Of the images in its layers: a convolutional network is faster if channels come last.
+        inspection: What no mask decides, and more that does not depend on the seed.
+        memory_format: Of the images in its layers. A convolutional network is faster if channels come last; where that
+            meets a fault of oneDNN, they do not.
 
     Raises:
-        UserError: A name is unknown, or the architecture cannot take images of that shape.
+        UserError: A name is unknown, or the architecture cannot take images of that shape, or reads them in part only.
     """
 
     weights: Tensor
@@ -93,14 +73,17 @@ class FrozenNetwork(nn.Module):
         self.arch, self.shape, self.classes, self.seed, self.rescale = arch, shape, classes, seed, rescale
         self.init = str(Init.parse(init))
         self.device = torch.device(device)
-        self.skeleton = _skeleton(arch, shape, classes)
+        self.inspection = inspect(arch, shape, classes)
+        self.skeleton = skeleton_of(arch, shape, classes)
         self.layers = layer_table(self.skeleton)
+        masked = {layer.name for layer in self.layers}
+        fix_everything_else(self.skeleton, arch, shape, classes, masked, self._embedding)
         self.sizes = [layer.size for layer in self.layers]
         convolutional = sum(len(layer.shape) == 4 for layer in self.layers) > 1  # one alone cuts an image into patches
-        self.memory_format = torch.channels_last if convolutional else torch.contiguous_format
+        last = convolutional and not self.inspection.breaks_channels_last
+        self.memory_format = torch.channels_last if last else torch.contiguous_format
         self.register_buffer("lengths", torch.tensor(self.sizes, device=self.device), persistent=False)
         self._sizes = np.array(self.sizes, dtype=np.float32)
-        self._fix_everything_else()
         self.register_buffer("weights", torch.from_numpy(self._draw()).to(self.device), persistent=False)
         self._move_to_device()
 
@@ -238,19 +221,8 @@ class FrozenNetwork(nn.Module):
             weights[layer.slice] = init.draw(layer.size, layer.fan_in, STREAM, self.arch, layer.name, init, self.seed)
         return weights
 
-    def _fix_everything_else(self) -> None:
-        masked = {layer.name for layer in self.layers}
-        for name, parameter in self.skeleton.named_parameters():
-            parameter.requires_grad_(False)
-            if name in masked:
-                continue
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif re.search(LEARNED_SCALE, name) or (parameter.ndim == 1 and name.endswith("weight")):
-                parameter.fill_(1.0)
-            elif parameter.unique().numel() > 1 or not parameter.any():  # other constants, as temperatures, stay
-                numbers = streams.normal(parameter.numel(), STREAM, self.arch, name, "embedding", self.seed)
-                parameter.copy_(torch.from_numpy(0.02 * numbers).view(parameter.shape))
+    def _embedding(self, name: str, count: int) -> streams.Floats:
+        return streams.normal(count, STREAM, self.arch, name, "embedding", self.seed)
 
     def _move_to_device(self) -> None:
         views = {layer.name: self.weights[layer.slice].view(layer.shape) for layer in self.layers}
@@ -261,35 +233,13 @@ class FrozenNetwork(nn.Module):
                 setattr(module, key, buffer.to(self.device))
 
 
-def layer_table(skeleton: nn.Module) -> tuple[Layer, ...]:
-    """The maskable weights of a module, in the order of its parameters: those of linear and convolutional layers."""
-    weights: set[int] = set()
-    for module in skeleton.modules():
-        if isinstance(module, nn.Linear | _ConvNd):
-            weights.add(id(module.weight))
-        if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
-            weights.add(id(module.in_proj_weight))
-    layers: list[Layer] = []
-    start = 0
-    for name, parameter in skeleton.named_parameters():
-        if id(parameter) in weights:
-            layers.append(Layer(name, tuple(parameter.shape), parameter[0].numel(), start))
-            start += parameter.numel()
-    return tuple(layers)
-
-
-def _skeleton(arch: str, shape: Shape, classes: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        return archs.find(arch).build(shape, classes)
-
-
 def check_shape(arch: str, shape: Shape, classes: int) -> int:
     """N of the architecture for images of that shape, found without computing anything.
 
     Raises:
-        UserError: The architecture cannot take such images, with its reason.
+        UserError: The architecture cannot take such images, or does not read all of their pixels, with its reason.
     """
-    return footprint(arch, shape, classes)[0]
+    return inspect(arch, shape, classes).n
 
 
 def check_batch_size(arch: str, shape: Shape, classes: int, batch_size: int) -> None:
@@ -301,7 +251,7 @@ def check_batch_size(arch: str, shape: Shape, classes: int, batch_size: int) -> 
     if batch_size > 1:
         return
     with torch.device("meta"):
-        skeleton = _skeleton(arch, shape, classes)
+        skeleton = skeleton_of(arch, shape, classes)
     if _batch_norms(skeleton):
         raise UserError(
             f"The architecture '{arch}' has batch normalisation, which needs batches of at least 2 images, "
@@ -317,31 +267,7 @@ def footprint(arch: str, shape: Shape, classes: int) -> tuple[int, int]:
     """N, and the numbers that all layers put out for one image, found without computing anything.
 
     Raises:
-        UserError: The architecture cannot take such images, with its reason.
+        UserError: As `check_shape`.
     """
-    size = "x".join(map(str, shape))
-    outputs = 0
-
-    def count(_: nn.Module, __: object, output: object) -> None:
-        nonlocal outputs
-        outputs += output.numel() // 2 if isinstance(output, Tensor) else 0
-
-    try:
-        with torch.device("meta"):
-            skeleton = _skeleton(arch, shape, classes).eval()
-            for module in skeleton.modules():
-                if not any(module.children()):
-                    module.register_forward_hook(count)
-            logits = skeleton(torch.empty(2, *shape))
-    except UserError:
-        raise
-    except Exception as error:  # any layer may refuse, in its own words
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(
-            f"The architecture '{arch}' cannot take images of {size} (channels x height x width): {reason}"
-        ) from error
-    if tuple(logits.shape) != (2, classes):
-        raise UserError(
-            f"The architecture '{arch}' gives outputs of shape {tuple(logits.shape)} where (2, {classes}) is needed."
-        )
-    return sum(layer.size for layer in layer_table(skeleton)), outputs
+    found = inspect(arch, shape, classes)
+    return found.n, found.outputs

@@ -59,6 +59,8 @@ class Record(BaseModel):
         method_version, purity, paper: The method's.
         settings: Every setting, defaults included.
         n: Number of maskable weights.
+        unmasked: The share of the network's multiplied numbers that its masks do not decide, in [0, 1], as
+            `slt_bench.inspection` defines it; None where that was not found out.
         metrics: Accuracies and shares, in [0, 1].
         flags: What makes the ticket doubtful.
         layers: Layer densities.
@@ -85,6 +87,7 @@ class Record(BaseModel):
     paper: str = ""
     settings: dict[str, Any]
     n: int = 0
+    unmasked: float | None = Field(None, ge=0, le=1)
     metrics: dict[str, float | None] = Field(default_factory=dict)
     flags: list[str] = Field(default_factory=list)
     layers: list[LayerDensity] = Field(default_factory=list)

@@ -53,6 +53,10 @@ class Selection:
     )
     name: Annotated[str | None, typer.Option(help="Name of a benchmark made of options [default: adhoc].")] = None
     references: Annotated[bool, typer.Option(help="Add dense and random_mask to --methods.")] = True
+    unmasked: Annotated[
+        Literal["refuse", "allow"] | None,
+        typer.Option(help="Networks of which masks do not reach every weight [default: refuse above 1% of them]."),
+    ] = None
     filter: Annotated[
         str | None, typer.Option(help="Only jobs with such names, as '*-s0.9*,*seed0*' (comma list of globs).")
     ] = None
@@ -219,18 +223,25 @@ def left_out(jobs: "list[Job]") -> list[str]:
     return [f"{told}." for told in (look(name).left_out for name in names) if told]
 
 
-def check_shapes(jobs: "list[Job]") -> None:
-    """Find out, without computing anything, whether every architecture can take its data and batches.
+def check_networks(jobs: "list[Job]", unmasked: str) -> None:
+    """Find out, without computing anything, whether every architecture can take its data and batches, and a mask all.
+
+    Args:
+        jobs: What is to be run.
+        unmasked: "refuse" networks of which masks do not reach every weight, or "allow" them.
 
     Raises:
         UserError: One cannot, or does not exist.
     """
     from slt_bench.data import find
-    from slt_bench.frozen import check_batch_size, check_shape
+    from slt_bench.frozen import check_batch_size
+    from slt_bench.inspection import inspect
 
     for arch, dataset, batch_size in dict.fromkeys((job.arch, job.dataset, job.budget.batch_size) for job in jobs):
         info = find(dataset)
-        check_shape(arch, info.shape, info.classes)
+        found = inspect(arch, info.shape, info.classes)
+        if unmasked == "refuse":
+            found.check_masked(arch)
         check_batch_size(arch, info.shape, info.classes, batch_size)
 
 
@@ -298,7 +309,8 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
         raise unknown("labels", selection.labels, LABELS)
     budget = {name: getattr(selection, name) for name in ("epochs", "batch_size", "precision", "labels")}
     new_budget = base.budget.model_copy(update={name: value for name, value in budget.items() if value})
-    return {name: readers[name](text) for name, text in given.items() if text is not None} | {"budget": new_budget}
+    others = {"budget": new_budget} | ({"unmasked": selection.unmasked} if selection.unmasked else {})
+    return {name: readers[name](text) for name, text in given.items() if text is not None} | others
 
 
 def _with_settings(selection: Selection, base: "Benchmark") -> "dict[str, Entry]":

@@ -1,6 +1,6 @@
 """`plan`: what a run would do."""
 
-from slt_bench.cli.options import DataRoot, Execution, Selection, check_shapes, select, takes, wish_of
+from slt_bench.cli.options import DataRoot, Execution, Selection, check_networks, select, takes, wish_of
 
 
 @takes(Selection, Execution)
@@ -12,7 +12,7 @@ def plan(selection: Selection, execution: Execution, data_root: DataRoot = None)
     from slt_bench.states import look
 
     selected = select(selection, data_root)
-    check_shapes(selected.jobs)
+    check_networks(selected.jobs, selected.benchmark.unmasked)
     refresh(selected.folder)
     overview = look(selected.jobs, selected.folder)
     todo = overview.in_state(selected.jobs, "missing", "stopped", "dead")

@@ -11,7 +11,7 @@ from slt_bench.cli.options import (
     Execution,
     Selected,
     Selection,
-    check_shapes,
+    check_networks,
     checked_wish,
     left_out,
     select,
@@ -97,14 +97,14 @@ def run_selected(
     if dry_run:
         from slt_bench.cli.show_plan import show_plan
 
-        check_shapes(selected.jobs)
+        check_networks(selected.jobs, selected.benchmark.unmasked)
         show_plan(selected, overview, todo, wish)
         return False
     elsewhere = [one for one in overview.in_state(selected.jobs, "running", "waiting") if one.id not in chosen]
     folders = (selected.folder, reports) if reports else (selected.folder,)
     planned = todo if wish.executor == "slurm" else [*todo, *elsewhere]
     wish = settled(wish, planned, overview.found)
-    root = check(todo, folders, data_root, wish, download=download)
+    root = check(todo, folders, data_root, wish, download=download, unmasked=selected.benchmark.unmasked)
     plan = make_plan(planned, overview.found, wish)
     ours = {key: stamp for key, stamp in before.items() if key in chosen}
     work = make_work(plan, [*todo, *elsewhere], selected.folder, root, overview.superseded() | ours)
@@ -132,7 +132,13 @@ def to_run_again(jobs: "list[Job]", overview: "Overview", rerun: str) -> "list[J
 
 
 def check(
-    todo: "list[Job]", folders: tuple[Path, ...], data_root: Path | None, wish: "Wish", *, download: bool
+    todo: "list[Job]",
+    folders: tuple[Path, ...],
+    data_root: Path | None,
+    wish: "Wish",
+    *,
+    download: bool,
+    unmasked: str,
 ) -> Path:
     """Find out everything that can be wrong before anything is written; the data root.
 
@@ -148,7 +154,7 @@ def check(
     from slt_bench.execution.device import pick_device
 
     root = data_root or default_root()
-    check_shapes(todo)
+    check_networks(todo, unmasked)
     for folder in folders:
         records.check_writable(folder)
     for told in left_out(todo):

@@ -46,7 +46,7 @@ def run_one(
     if dry_run:
         _show_plan(job, folder, overview, wish)
         return
-    root = check([job], (folder,), data_root, wish, download=False)
+    root = check([job], (folder,), data_root, wish, download=False, unmasked="allow")  # a run has taken it
     plan = make_plan([job], overview.found, wish)
     try:
         with Stopper() as stopper:

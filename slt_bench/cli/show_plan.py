@@ -9,9 +9,10 @@ from rich.table import Table
 from slt_bench.benchmark import Job
 from slt_bench.cli.options import Selected, left_out
 from slt_bench.cli.screen import screen
-from slt_bench.data import default_root
+from slt_bench.data import default_root, find
 from slt_bench.execution.layout import Array
 from slt_bench.execution.plan import Plan, Wish, make_plan, make_work, scripts
+from slt_bench.inspection import inspect
 from slt_bench.states import ORDER, Overview
 from slt_bench.words import count, duration
 
@@ -24,6 +25,8 @@ def show_plan(selected: Selected, overview: Overview, todo: list[Job], wish: Wis
     if alike:
         console.print(alike, markup=False, highlight=False)
     console.print(cells)
+    for line in _unmasked(selected.jobs):
+        console.print(line, markup=False, highlight=False)
     console.print(f"{selected.benchmark.name}: {len(selected.jobs)} jobs, {len(todo)} to run. {cost(plan)}")
     for state in ("failed", "stale"):
         if left := len([job for job in overview.in_state(selected.jobs, state) if job not in todo]):
@@ -37,6 +40,12 @@ def show_plan(selected: Selected, overview: Overview, todo: list[Job], wish: Wis
         for text in scripts(plan, make_work(plan, plan.jobs, selected.folder, default_root(), {})):
             console.rule("what sbatch would be given")
             console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _unmasked(jobs: Sequence[Job]) -> list[str]:
+    """A line for each network of which masks do not reach every weight."""
+    networks = dict.fromkeys((job.arch, find(job.dataset).shape, find(job.dataset).classes) for job in jobs)
+    return [line for arch, shape, classes in networks if (line := inspect(arch, shape, classes).about_unmasked(arch))]
 
 
 def cost(plan: Plan) -> str:

@@ -36,6 +36,7 @@ def show(path: Place) -> None:
         "found on": f"{job.get('dataset', '?')}" + (f", content {content[:8]}" if content else ""),
         "N": f"{network.n:,} weights, {int(ticket.mask.sum()):,} kept",
         "sparsity": f"{ticket.sparsity:.4f}",
+        "unmasked": network.inspection.about_unmasked(ticket.arch) or "nothing: the mask decides every weight",
         "mask": f"{code:,} bytes; the entropy of its layer densities is {least:,.0f}",
         "file": f"{size:,} bytes; the dense network in float32 has {dense:,}, {dense / size:.1f} times as many",
         "mask hash": ticket.mask_hash,

@@ -76,7 +76,7 @@ def measuring(
             raise ImpureError(f"{job.method} changed the frozen weights")
     yield Rest()
     keeper.stopper.check()  # Python swallows what a signal raises while an object is being deleted
-    n, sizes = network.n, network.sizes
+    n, sizes, unmasked = network.n, network.sizes, network.inspection.unmasked_share
     layers = _layers(network, ticket)
     del method, network
     gc.collect()
@@ -85,6 +85,7 @@ def measuring(
     with diverging(found.curve):
         metrics, flags = _score(read_ticket(folder / CANDIDATE), data, device, tested=job.budget.scores == "test")
     flags = [] if job.smoke else [*flags, *_sparsity_flag(job, metrics["sparsity"])]  # a few images say nothing
+    flags += [f"the mask does not decide {100 * unmasked:.3g}% of the weights"] if unmasked else []
     clock.lap("evaluation")
     hard = metrics["validation_accuracy"]
     gap = relaxed["relaxed_accuracy"] - hard if hard is not None else None
@@ -94,6 +95,7 @@ def measuring(
         "status": "collapsed" if collapsed else "done",
         "reason": f"no weight is left in {', '.join(collapsed)}" if collapsed else "",
         "n": n,
+        "unmasked": unmasked,
         "metrics": metrics | relaxed | {"binarisation_gap": gap},
         "flags": flags,
         "layers": layers,
@@ -142,7 +144,8 @@ def _take_ticket(
             "job": job.model_dump(mode="json"),
             "method_version": method.version,
             "data_hash": data.data_hash,
-        },
+        }
+        | _unmasked(network),
     )
     return ticket, relaxed, _histogram(gates)
 
@@ -158,6 +161,12 @@ def network_of(job: Job, info: DatasetInfo, device: torch.device | str = "cpu") 
         rescale=job.rescale,
         device=device,
     )
+
+
+def _unmasked(network: FrozenNetwork) -> dict[str, float]:
+    """What a ticket says of a network of which masks do not reach every weight."""
+    share = network.inspection.unmasked_share
+    return {"unmasked": share} if share else {}
 
 
 def _histogram(gates: torch.Tensor) -> list[int]:
