@@ -128,7 +128,7 @@ def _worker(name, out):
         out.send(survey(name))
 
 
-def in_own_process(name, seconds=600):
+def in_own_process(name, seconds=1800):
     """What `survey` finds, in a process of its own; {"crashed": why} where that ends without an answer."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["survey"])

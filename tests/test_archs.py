@@ -233,7 +233,6 @@ def test_leaky_relus_let_a_quarter_through():
 
 
 class TestRefusals:
-    @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
     @pytest.mark.parametrize(
         ("arch", "shape"),
         [
