@@ -236,7 +236,7 @@ def load(name: str) -> Benchmark:
     if path is None:
         raise unknown("benchmark", name, files, "The path of a .toml file is right too.")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad begins files with a mark
     except FileNotFoundError:
         raise UserError(f"There is no benchmark file at {path}.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

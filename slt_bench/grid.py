@@ -12,19 +12,20 @@ from slt_bench.plugins import Registry
 from slt_bench.selection import check_sparsity
 
 
-def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> list[Job]:
+def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False, shared: bool = False) -> list[Job]:
     """Every job of a benchmark, the first seed of everything first.
 
     Args:
         benchmark: What to run.
         registry: Where its methods are.
         smoke: Jobs of a few steps on a few images, which show only that everything runs.
+        shared: Several labels may stand for the same job, which is then returned once for each of them.
 
     Raises:
         UserError: A name is unknown, a setting is wrong, two jobs are the same, or there is none.
     """
     wanted = {label: _sparsities(label, benchmark, registry) for label in benchmark.methods}
-    found: dict[str, Job] = {}
+    found: dict[tuple[str, str], Job] = {}
     for seed, arch, (init, label) in product(benchmark.seeds, benchmark.archs, _inits(benchmark)):
         own = benchmark.methods[label]
         if own.archs and arch not in own.archs:
@@ -46,11 +47,10 @@ def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False) -> li
                     budget=_budget(benchmark.budget, dataset, smoke=smoke),
                     smoke=smoke,
                 )
-                if job.id in found:
-                    raise UserError(
-                        f"'{found[job.id].label}' and '{label}' of {benchmark.name} are the same: {job.folder}."
-                    )
-                found[job.id] = job
+                key = (job.id, label if shared else "")
+                if key in found:
+                    raise UserError(_same(found[key], job, benchmark))
+                found[key] = job
     if not found:
         raise UserError(f"No method of {benchmark.name} is meant for {', '.join(benchmark.archs)}.")
     return list(found.values())
@@ -95,6 +95,16 @@ def _settings(label: str, entry: Entry, sparsity: float | None, registry: Regist
         raise UserError(f"'{label}'{at} makes no sense: {reason}")
     found: dict[str, Any] = settings.model_dump(mode="json", exclude_defaults=True)
     return found
+
+
+def _same(first: Job, second: Job, benchmark: Benchmark) -> str:
+    """Why two jobs cannot both stand in a benchmark."""
+    if first.label == second.label:
+        return f"Two jobs of '{first.label}' in {benchmark.name} are the same: {second.folder}. Remove what is repeated."
+    return (
+        f"'{first.label}' and '{second.label}' of {benchmark.name} are the same: {second.folder}. "
+        "Remove one of them, or change its settings."
+    )
 
 
 def _inits(benchmark: Benchmark) -> list[tuple[str, str]]:
