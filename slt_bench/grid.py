@@ -100,7 +100,7 @@ def _settings(label: str, entry: Entry, sparsity: float | None, registry: Regist
 def _same(first: Job, second: Job, benchmark: Benchmark) -> str:
     """Why two jobs cannot both stand in a benchmark."""
     if first.label == second.label:
-        return f"Two jobs of '{first.label}' in {benchmark.name} are the same: {second.folder}. Remove what is repeated."
+        return f"Two jobs of '{first.label}' in {benchmark.name} are the same: {second.folder}. Name nothing twice."
     return (
         f"'{first.label}' and '{second.label}' of {benchmark.name} are the same: {second.folder}. "
         "Remove one of them, or change its settings."

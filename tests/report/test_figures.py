@@ -7,6 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slt_bench.analysis.curves import curves
 from slt_bench.analysis.matched import at_equal_accuracy, comparable_sparsity
@@ -17,6 +19,7 @@ from slt_bench.report.figures.cost import accuracy_over_cost
 from slt_bench.report.figures.densities import layer_densities
 from slt_bench.report.figures.gates import binarisation, gate_histograms
 from slt_bench.report.figures.learning import learning_curves
+from slt_bench.report.figures.legends import methods
 from slt_bench.report.figures.networks import accuracy_by_network, sparsity_against
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
@@ -116,6 +119,45 @@ def test_a_legend_covers_nothing_and_lies_within_the_figure(figure):
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
     assert len(legends) == (0 if figure.kind == "layers" else 1)
+
+
+TEXTS = st.text(st.sampled_from("ab_ …\u200b(2)"), min_size=1, max_size=4)
+SIMILAR = st.builds("{}{}{}{}{}".format, TEXTS, st.just("a" * 18), TEXTS, st.just("b" * 20), TEXTS)
+
+
+@given(st.lists(st.one_of(st.text(min_size=1), TEXTS, SIMILAR), unique=True, min_size=1, max_size=30))
+def test_distinct_labels_have_distinct_entries_in_legends(labels):
+    entries = methods(pd.DataFrame({"label": labels, "method": "mine"}), looks(labels))
+    shown = [entry.get_label() for entry in entries]
+    assert len(set(shown)) == len(labels)
+    assert not any(text.startswith("_") for text in shown), "matplotlib would leave it out"
+    assert max(map(len, shown)) <= 37
+    for label, text in zip(sorted(labels), shown, strict=True):
+        if len(label) <= 36 and not label.startswith("_"):
+            assert text == label or not text.isprintable()
+
+
+ALIKE = ["a rather long label of variant number 1, smoothed", "a rather long label of variant number 2, smoothed"]
+DRAWN = {
+    "learning": lambda table: learning_curves(table.assign(epoch=1), looks(ALIKE)),
+    "cost": lambda table: accuracy_over_cost(table.assign(search_seconds=2.0, peak_memory_mb=3.0), looks(ALIKE)),
+    "gaps": lambda table: binarisation(table.assign(binarisation_gap=0.01, fractional=0.1), looks(ALIKE)),
+    "accuracy": lambda table: accuracy_over_sparsity(table, curves(table), looks(ALIKE), "title"),
+    "sanity": lambda table: sanity_checks(table, looks(ALIKE)),
+    "layers": lambda table: layer_densities(table.assign(layer="weight", place=0, density=0.5)),
+    "gates": lambda table: gate_histograms(table.assign(low=0.0, high=1.0, share=1.0)),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_long_labels_show_where_they_differ(table, kind):
+    rows = table[table["label"].isin(LABELS[:2])]
+    made = DRAWN[kind](rows.assign(label=rows["label"].map(dict(zip(LABELS, ALIKE, strict=False)))))
+    titles = [axes.get_title() for axes in made.axes]
+    shown = [*titles, *(text.get_text() for legend in made.legends for text in legend.get_texts())]
+    plt.close(made)
+    assert sum("umber 1" in text for text in shown) == 1, shown
+    assert sum("umber 2" in text for text in shown) == 1
 
 
 @pytest.mark.parametrize(("sparsest", "seen"), [(0.99, True), (0.9, False)])

@@ -2,7 +2,9 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ LEAST_SPAN = 0.1  # of an axis of sparsities, in powers of ten: masks of one ask
 NEAREST_INCHES = 0.27  # two sparsities that are nearer on the axis share a tick
 DEEP = 2.5
 LONGEST = 36  # characters of a name that a figure shows
+HEAD = 18  # of them, from the name's beginning
+START, BEFORE = 10, 6  # from its beginning, and before what differs, of names that share beginning and end
 
 
 def panels(count: int, height: float, *, columns: int = 3, **more: Any) -> tuple[Figure, list[Axes]]:
@@ -118,10 +122,28 @@ def spaced(sparsities: Sequence[float], inches: float) -> list[float]:
     return shown
 
 
-def short(name: str) -> str:
-    """A name as a figure shows it: not endless, and not one that matplotlib takes for hidden."""
-    cut = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
-    return f"\u200b{cut}" if cut.startswith("_") else cut
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Return what a figure shows for each name: at most `LONGEST` characters, and another text for each name.
+
+    Longer names lose their middle; those that would read the same show where they differ, or else get a number.
+    """
+    wanted = sorted(set(names), key=lambda name: (len(name) > LONGEST, name))
+    cut = {name: name if len(name) <= LONGEST else f"{name[:HEAD]}…{name[HEAD + 1 - LONGEST :]}" for name in wanted}
+    alike: dict[str, list[str]] = {}
+    for name in wanted:
+        alike.setdefault(cut[name], []).append(name)
+    for group in alike.values():
+        long = [name for name in group if len(name) > LONGEST]
+        if len(long) > 1:
+            start = len(commonprefix(long))  # noqa: RUF071 - of names, not of paths
+            cut |= {name: f"{name[:START]}…{name[start - BEFORE :][: LONGEST - START - 2]}…" for name in long}
+    shown: dict[str, str] = {}
+    for name in wanted:
+        text = f"\u200b{cut[name]}" if cut[name].startswith("_") else cut[name]  # matplotlib hides the others
+        numbered = (f"{text[: LONGEST - 5]} ({number})" for number in count(2))
+        taken = set(shown.values())
+        shown[name] = text if text not in taken else next(other for other in numbered if other not in taken)
+    return shown
 
 
 def spread(values: Sequence[Any], count: int) -> list[Any]:

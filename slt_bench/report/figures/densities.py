@@ -6,7 +6,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from slt_bench.report.figures.axes import by_label, lowest, panels, short, spread
+from slt_bench.report.figures.axes import by_label, lowest, panels, short_names, spread
 
 FEW_LAYERS, FEW_SPARSITIES = 12, 10  # up to which cells hold their number
 MOST_TICKS = 8
@@ -20,11 +20,12 @@ def layer_densities(layers: pd.DataFrame) -> Figure:
         layers: Rows of layers with the columns label, asked_sparsity or else sparsity, place, layer, density.
     """
     found = list(by_label(layers))
+    names = short_names(layers["label"])
     norm = LogNorm(min(0.1, float(layers["density"][layers["density"] > 0].min())), 1.0)
     figure, axes = panels(len(found), 0.9 + min(4.0, 0.2 * layers["place"].nunique()), columns=2)
     for index, (panel, (label, rows)) in enumerate(zip(axes, found, strict=True)):
         image = _draw(panel, rows, norm, first=index % 2 == 0)
-        panel.set_title(short(label))
+        panel.set_title(names[label])
     columns = {tuple(label.get_text() for label in panel.get_xticklabels()) for panel in axes}
     for panel in lowest(axes, hide_others=len(columns) == 1):
         panel.set_xlabel("sparsity")

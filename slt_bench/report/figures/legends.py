@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import short
+from slt_bench.report.figures.axes import short_names
 from slt_bench.report.style import DENSE, RANDOM, TEXT_INCHES, Looks
 
 REFERENCE_LOOKS: dict[str, dict[str, Any]] = {"dense": DENSE, "random_mask": RANDOM}
@@ -62,7 +62,7 @@ def methods(table: pd.DataFrame, looks: Looks) -> list[Line2D]:
 def method(label: str, looks: Looks) -> Line2D:
     """What stands for one label."""
     colour, marker = looks[label]
-    return line(short(label), color=colour, marker=marker)
+    return line(short_names(looks)[label], color=colour, marker=marker)
 
 
 def line(name: str, **look: Any) -> Line2D:
