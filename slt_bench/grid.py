@@ -10,6 +10,7 @@ from slt_bench.errors import UserError
 from slt_bench.inits import Init
 from slt_bench.plugins import Registry
 from slt_bench.selection import check_sparsity
+from slt_bench.words import number
 
 
 def jobs(benchmark: Benchmark, registry: Registry, *, smoke: bool = False, shared: bool = False) -> list[Job]:
@@ -91,7 +92,7 @@ def _settings(label: str, entry: Entry, sparsity: float | None, registry: Regist
     settings = resolve_settings(method, entry.settings_at(sparsity), registry)
     reason = registry.find(method).problem(settings, sparsity)
     if reason:
-        at = "" if sparsity is None else f" at sparsity {sparsity:g}"
+        at = "" if sparsity is None else f" at sparsity {number(sparsity)}"
         raise UserError(f"'{label}'{at} makes no sense: {reason}")
     found: dict[str, Any] = settings.model_dump(mode="json", exclude_defaults=True)
     return found

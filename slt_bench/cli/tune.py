@@ -93,7 +93,7 @@ def _show(best: "Sequence[Winner]", found: "Sequence[Trial]", seconds: float) ->
 
     from slt_bench.cli.screen import screen
     from slt_bench.tuning import at_an_end
-    from slt_bench.words import duration
+    from slt_bench.words import duration, number
 
     trials = f"best of {best[0].trials} trials, {duration(seconds)} in all"
     table = Table(title=f"validation accuracy (%), {trials}", title_justify="left", box=box.SIMPLE_HEAD)
@@ -105,7 +105,7 @@ def _show(best: "Sequence[Winner]", found: "Sequence[Trial]", seconds: float) ->
         settings = [f"{name}={value}{ends.get(name, '')}" for name, value in winner.trial.tried.items()]
         settings = settings or ["untuned", *(f"{name}{end}" for name, end in ends.items())]
         table.add_row(
-            winner.trial.label, "own" if winner.sparsity is None else f"{winner.sparsity:g}",
+            winner.trial.label, "own" if winner.sparsity is None else number(winner.sparsity),
             _percent(winner.first), _percent(winner.score), ", ".join(settings),
         )  # fmt: skip
     screen().print(table)

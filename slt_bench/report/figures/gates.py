@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from slt_bench.report.figures.axes import by_label, lowest, panels, position, short_names, sparsity_axis, spread
 from slt_bench.report.figures.legends import legend_of, legend_outside
 from slt_bench.report.style import Looks
+from slt_bench.words import number
 
 MANY = 4  # histograms in a panel
 SHADES = ("#000000", "#0072B2", "#D55E00", "#999933")
@@ -55,7 +56,7 @@ def gate_histograms(bins: pd.DataFrame) -> Figure:
         for index, sparsity in enumerate(spread(sorted(set(at)), MANY)):
             means = rows[at == sparsity].groupby(["low", "high"])["share"].mean().reset_index()
             edges = [*means["low"], means["high"].iloc[-1]]
-            name = "own" if sparsity < 0 else f"{sparsity:g}"
+            name = "own" if sparsity < 0 else number(sparsity)
             panel.stairs(100 * means["share"], edges, color=SHADES[index], linestyle=DASHES[index], label=name)
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter("{x:g}")

@@ -8,6 +8,7 @@ from slt_bench.benchmark import REFERENCES
 from slt_bench.report.figures.axes import by_label, panels, short_names, spread
 from slt_bench.report.figures.legends import legend_of
 from slt_bench.report.style import DENSE, Looks
+from slt_bench.words import number
 
 MANY = 3  # sparsities that are shown
 
@@ -27,7 +28,7 @@ def learning_curves(epochs: pd.DataFrame, looks: Looks) -> Figure:
         for label, rows in by_label(pd.concat([epochs[epochs["asked_sparsity"] == sparsity], everywhere])):
             reference = rows["method"].iloc[0] in REFERENCES
             _draw(panel, names[label], rows, None if reference else looks[label][0])
-        panel.set_title("own sparsity" if sparsity is None else f"sparsity {sparsity:g}")
+        panel.set_title("own sparsity" if sparsity is None else f"sparsity {number(sparsity)}")
         panel.set_xlabel("epoch")
     axes[0].set_ylabel("validation accuracy,\nrelaxed (%)")
     legend_of(axes[-1])
