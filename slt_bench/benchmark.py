@@ -18,7 +18,7 @@ from slt_bench.errors import UserError, unknown
 from slt_bench.plugins import Registry, suite_folder
 from slt_bench.published import Claim
 from slt_bench.selection import parse_seeds
-from slt_bench.words import count
+from slt_bench.words import count, number
 
 REFERENCES = ("random_mask", "dense")  # the floor and the ceiling, beside every comparison
 SMOKE_IMAGES = 8  # for training; half as many for validation and test
@@ -27,6 +27,7 @@ SPARSITY_TOLERANCE = 0.01  # a counted sparsity that is further from the asked o
 Labels = Literal["true", "shuffled"]
 LABELS = get_args(Labels)
 NAME = r"^[A-Za-z0-9_-]+$"  # of a benchmark, which is also its folder's
+LONGEST_NAME, LONGEST_FOLDER = 100, 200  # characters of a benchmark's and of a job's: file systems take about 255
 
 
 class Model(BaseModel):
@@ -118,13 +119,14 @@ class Job(Model):
 
     @property
     def folder(self) -> str:
-        """The name of its folder, readable, and unique by its id."""
-        sparsity = "own" if self.sparsity is None else f"{self.sparsity:g}"
+        """The name of its folder, readable, and unique by its id; of long names it has the beginning."""
+        sparsity = "own" if self.sparsity is None else number(self.sparsity)
         # Of class folders the content, for the same job has the same folder whatever its path is; in old records the
         # last part of their path.
         dataset = self._data(self.data_hash[:8]).rpartition("/")[2]
-        parts = (self.method, self.arch, dataset, f"s{sparsity}", f"seed{self.seed}", self.id)
-        return ("smoke-" if self.smoke else "") + re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
+        what = "-".join((*(("smoke",) if self.smoke else ()), self.method, self.arch, dataset))
+        cell = f"-s{sparsity}-seed{self.seed}-{self.id}"
+        return re.sub(r"[^A-Za-z0-9_.-]+", "_", what)[: LONGEST_FOLDER - len(cell)] + cell
 
 
 def _tuple(value: Any) -> Any:
@@ -207,7 +209,7 @@ class Tuning(Model):
 class Benchmark(Model):
     """A named set of jobs: every method on every (architecture, data set, init, sparsity, seed)."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     title: str = ""
     about: str = ""
     methods: dict[str, Entry] = Field(min_length=1)
@@ -259,7 +261,7 @@ def load(name: str) -> Benchmark:
     if path is None:
         raise unknown("benchmark", name, files, "The path of a .toml file is right too.")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad begins files with a mark
     except FileNotFoundError:
         raise UserError(f"There is no benchmark file at {path}.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -13,10 +13,16 @@ from slt_bench.errors import UserError
 from slt_bench.inits import Init
 from slt_bench.plugins import Registry
 from slt_bench.selection import check_sparsity
+from slt_bench.words import number
 
 
 def jobs(
-    benchmark: Benchmark, registry: Registry, *, smoke: bool = False, hash_of: Callable[[str], str] = data_hash
+    benchmark: Benchmark,
+    registry: Registry,
+    *,
+    smoke: bool = False,
+    shared: bool = False,
+    hash_of: Callable[[str], str] = data_hash,
 ) -> list[Job]:
     """Every job of a benchmark, the first seed of everything first.
 
@@ -24,13 +30,14 @@ def jobs(
         benchmark: What to run.
         registry: Where its methods are.
         smoke: Jobs of a few steps on a few images, which show only that everything runs.
+        shared: Several labels may stand for the same job, which is then returned once for each of them.
         hash_of: Tells the fingerprint of class folders, by their name; asked once for each. By default they are read.
 
     Raises:
         UserError: A name is unknown, a setting is wrong, two jobs are the same, or there is none.
     """
     wanted = {label: _sparsities(label, benchmark, registry) for label in benchmark.methods}
-    found: dict[str, Job] = {}
+    found: dict[tuple[str, str], Job] = {}
     content = cache(hash_of)
     for seed, arch, (init, label) in product(benchmark.seeds, benchmark.archs, _inits(benchmark)):
         own = benchmark.methods[label]
@@ -54,18 +61,13 @@ def jobs(
                     smoke=smoke,
                     data_hash=content(canonical(dataset)) if is_folder(dataset) else "",
                 )
-                if job.id in found:
-                    raise UserError(_same(found[job.id], job))
-                found[job.id] = job
+                key = (job.id, label if shared else "")
+                if key in found:
+                    raise UserError(_same(found[key], job, benchmark))
+                found[key] = job
     if not found:
         raise UserError(f"No method of {benchmark.name} is meant for {', '.join(benchmark.archs)}.")
     return list(found.values())
-
-
-def _same(first: Job, second: Job) -> str:
-    if first.dataset != second.dataset:
-        return f"{first.dataset} and {second.dataset} hold the same images: name one of them."
-    return f"'{first.label}' and '{second.label}' of {first.benchmark} are the same: {second.folder}."
 
 
 def smoke_selection(benchmark: Benchmark, *, keep_grid: bool) -> Benchmark:
@@ -103,10 +105,22 @@ def _settings(label: str, entry: Entry, sparsity: float | None, registry: Regist
     settings = resolve_settings(method, entry.settings_at(sparsity), registry)
     reason = registry.find(method).problem(settings, sparsity)
     if reason:
-        at = "" if sparsity is None else f" at sparsity {sparsity:g}"
+        at = "" if sparsity is None else f" at sparsity {number(sparsity)}"
         raise UserError(f"'{label}'{at} makes no sense: {reason}")
     found: dict[str, Any] = settings.model_dump(mode="json", exclude_defaults=True)
     return found
+
+
+def _same(first: Job, second: Job, benchmark: Benchmark) -> str:
+    """Why two jobs cannot both stand in a benchmark."""
+    if first.dataset != second.dataset:
+        return f"{first.dataset} and {second.dataset} hold the same images: name one of them."
+    if first.label == second.label:
+        return f"Two jobs of '{first.label}' in {benchmark.name} are the same: {second.folder}. Name nothing twice."
+    return (
+        f"'{first.label}' and '{second.label}' of {benchmark.name} are the same: {second.folder}. "
+        "Remove one of them, or change its settings."
+    )
 
 
 def _inits(benchmark: Benchmark) -> list[tuple[str, str]]:

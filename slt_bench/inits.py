@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from slt_bench import streams
 from slt_bench.errors import UserError, unknown
+from slt_bench.words import number
 
 DEFAULT_RANGE = 0.1  # the `a` of `uniform`; the gates' paper draws from U[-a, a] and does not tell its a
 
@@ -49,8 +50,7 @@ class Init:
     def __str__(self) -> str:
         if self.limit is None:
             return self.name
-        short = f"{self.limit:g}"
-        return f"{self.name}:{short if float(short) == self.limit else repr(self.limit)}"
+        return f"{self.name}:{number(self.limit)}"
 
     def draw(self, count: int, fan_in: int, *key: object) -> streams.Floats:
         """`count` weights of a layer with that fan-in, of the stream that `key` names."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from slt_bench.errors import UserError, unknown
+from slt_bench.words import number
 
 
 def split_list(text: str, is_one: Callable[[str], bool] = lambda _: False) -> list[str]:
@@ -114,7 +115,7 @@ def check_sparsity(value: float) -> float:
     """
     if not 0 <= value < 1:
         raise UserError(
-            f"Sparsity {value:g} is outside [0, 1). It is the fraction of weights removed: 0.9 keeps a tenth."
+            f"Sparsity {number(value)} is outside [0, 1). It is the fraction of weights removed: 0.9 keeps a tenth."
         )
     return abs(value)
 

@@ -56,7 +56,6 @@ class Winner:
         score: Its mean validation accuracy, in [0, 1].
         first: That of the untuned settings.
         trials: How many there were.
-        seconds: That all of them took.
     """
 
     trial: Trial
@@ -64,7 +63,6 @@ class Winner:
     score: float
     first: float
     trials: int
-    seconds: float
 
 
 def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> list[Trial]:
@@ -201,8 +199,7 @@ def at_an_end(winner: Winner, found: Sequence[Trial]) -> dict[str, str]:
 def _winner(sparsity: float | None, runs: Mapping[Trial, list[Record]]) -> Winner:
     scores = {trial: _score(records) for trial, records in runs.items()}
     best = max(scores, key=lambda trial: scores[trial])
-    seconds = sum(record.seconds.get("total", 0.0) for records in runs.values() for record in records)
-    return Winner(best, sparsity, scores[best], next(iter(scores.values())), len(scores), seconds)
+    return Winner(best, sparsity, scores[best], next(iter(scores.values())), len(scores))
 
 
 def _score(records: Sequence[Record]) -> float:

@@ -6,6 +6,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def number(value: float) -> str:
+    """A number in six digits, or in as many as it takes to tell it from every other."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
 def duration(seconds: float) -> str:
     """A time as a person says it: 40 s, 12 min, 3.4 h, 2.1 days."""
     for unit, size, least in (("days", 86_400.0, 2.0), ("h", 3_600.0, 1.0), ("min", 60.0, 1.5)):

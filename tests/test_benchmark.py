@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slt_bench import benchmark as benchmarks
 from slt_bench import plugins
@@ -404,3 +406,37 @@ def test_a_copied_job_has_the_id_of_what_it_has_become(make_job):
     job = make_job(seed=1)
     assert job.id != job.model_copy(update={"seed": 2}).id == make_job(seed=2).id
     assert job == make_job(seed=1), "an id that was asked for makes no difference"
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_a_folder_names_its_sparsity_truly(make_job, sparsity):
+    name = make_job(sparsity=sparsity).folder.split("-seed")[0].partition("-digits-s")[2]
+    assert float(name) == sparsity
+    assert len(name) <= len(f"{sparsity:g}") or float(f"{sparsity:g}") != sparsity
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 0.9375, 0.984375, 0.9999, 1e-5, None])
+def test_a_folder_keeps_the_name_that_it_always_had(make_job, sparsity):
+    job = make_job(sparsity=sparsity)
+    shown = "own" if sparsity is None else f"{sparsity:g}"
+    assert job.folder == f"edgepopup-lenet300-digits-s{shown}-seed0-{job.id}"
+
+
+@pytest.mark.parametrize("part", ["method", "arch", "dataset"])
+def test_folders_of_long_names_are_names_that_a_file_system_takes(make_job, tmp_path, part):
+    first, second = (make_job(**{part: "long " * 60 + end}) for end in ("a", "b"))
+    for job in (first, second):
+        (tmp_path / f".partial-{'0' * 32}-{job.folder}").mkdir()
+        assert job.folder.endswith(f"-s0.5-seed0-{job.id}")
+    assert first.folder != second.folder
+
+
+def test_a_benchmark_with_a_long_name_is_refused(write):
+    with pytest.raises(UserError, match=r"'name'.*100 characters"):
+        load(write('name = "' + "x" * 101 + '"' + GOOD))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_benchmark(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert load(str(path)).name == "mine"

@@ -146,7 +146,7 @@ def test_what_wins_at_an_end_of_what_was_tried_is_told(rates, data):
     found = [Trial("a", number, values if number else {}, values) for number, values in enumerate(tried)]
     found += [Trial("b", number, {"lr": lr}, {"lr": lr}) for number, lr in enumerate((1e-6, 1e6))]
     best = data.draw(st.sampled_from(found[: len(rates)]))  # the untuned settings are one of them
-    told = at_an_end(Winner(best, 0.9, 0.5, 0.4, len(rates) + 1, 1.0), found)
+    told = at_an_end(Winner(best, 0.9, 0.5, 0.4, len(rates) + 1), found)
     lowest, highest = min(rates), max(rates)
     assert told == {lowest: {"lr": "lowest"}, highest: {"lr": "highest"}}.get(best.values["lr"], {})
 
@@ -178,7 +178,6 @@ def records_of(make_job):
             else Record(
                 status="done",
                 metrics={"validation_accuracy": score, "sparsity": counted},
-                seconds={"total": 2.0},
                 **made,
             )
             for score in scores
@@ -194,7 +193,6 @@ def test_the_best_mean_wins_the_first_of_equals_and_what_diverged_counts_as_noth
     assert (a.trial, a.sparsity, a.trials) == (found[1], 0.5, 3)
     assert a.score == pytest.approx(0.8)
     assert a.first == pytest.approx(0.55)
-    assert a.seconds == pytest.approx(12.0)
     assert (b.trial, b.score) == (found[3], pytest.approx(0.2))
 
 

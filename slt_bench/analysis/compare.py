@@ -10,6 +10,7 @@ from scipy import stats
 
 from slt_bench.analysis.statistics import Interval, paired_interval
 from slt_bench.errors import UserError
+from slt_bench.words import number
 
 SAME = ["label", "arch", "dataset", "init", "rescale"]
 CELL = [*SAME, "budget", "asked_sparsity"]
@@ -194,4 +195,6 @@ def _known(key: tuple[object, ...]) -> tuple[object, ...]:
 
 def _words(key: tuple[object, ...]) -> str:
     label, arch, dataset, *_, sparsity = key
-    return f"{label} on {arch} and {dataset}, " + ("own sparsity" if sparsity is None else f"sparsity {sparsity:g}")
+    return f"{label} on {arch} and {dataset}, " + (
+        "own sparsity" if sparsity is None else f"sparsity {number(sparsity)}"
+    )

@@ -9,6 +9,7 @@ import pandas as pd
 from slt_bench.analysis.measured import Measured, NotMeasuredError, measure
 from slt_bench.analysis.statistics import Interval
 from slt_bench.published import Claim
+from slt_bench.words import number
 
 Verdict = Literal["held", "exceeded", "not held", "undecided", "not measured"]
 Bound = Literal["", "at least", "at most"]
@@ -147,7 +148,7 @@ def _lost(rows: pd.DataFrame) -> list[str]:
         where: dict[str, list[int]] = {}
         for seed in sorted(lost["seed"].unique()):
             asked = lost.loc[lost["seed"] == seed, "asked_sparsity"].dropna()
-            where.setdefault(", ".join(f"{value:g}" for value in sorted(asked.unique())), []).append(seed)
+            where.setdefault(", ".join(number(value) for value in sorted(asked.unique())), []).append(seed)
         told = (
             f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" + (f" at {at}" if at else "")
             for at, seeds in where.items()

@@ -1,5 +1,6 @@
 """The command line: one small file a verb. Nothing heavy loads before a verb needs it."""
 
+import errno
 import sys
 
 import typer
@@ -22,6 +23,9 @@ from slt_bench.cli import (
 )
 from slt_bench.cli import list as list_
 from slt_bench.errors import UserError
+from slt_bench.printing import print_anything
+
+UNUSABLE = (errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP)  # what can be wrong with any path that somebody names
 
 app = typer.Typer(
     help="Compare methods that find strong lottery tickets: sparse, accurate subnetworks of random networks.",
@@ -52,8 +56,14 @@ app.add_typer(ticket.app, name="ticket")
 
 def main() -> None:
     """Run a command; an error of the user's is told in plain sentences, exit code 2 (3 where work is left)."""
+    print_anything()
     try:
         app()
     except UserError as error:
         print(f"slt_bench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in UNUSABLE or error.filename is None:
+            raise
+        print(f"slt_bench: The path {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)
+        sys.exit(UserError.exit_code)

@@ -43,6 +43,7 @@ def compare(
     """
     from slt_bench.analysis.compare import compare as compare_tables
     from slt_bench.files import write_text
+    from slt_bench.report.tables.table import as_csv
 
     if within:
         shared = f"{second} against {first}"
@@ -55,7 +56,7 @@ def compare(
     found = compare_tables(*tables)
     _show(found, first, second)
     if csv:
-        write_text(csv, found.cells.to_csv(index=False, float_format="%.6g"))
+        write_text(csv, as_csv(found.cells))
     if found.regressions:
         raise typer.Exit(1)
     if _is_void(found):
@@ -133,13 +134,14 @@ def _show(found: "Comparison", first: str, second: str) -> None:
     from rich.table import Table
 
     from slt_bench.cli.screen import screen
+    from slt_bench.words import number
 
     console = screen()
     table = Table(title="accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("label", "network", "sparsity", first, second, "difference", "n", "lost", ""):
         table.add_column(escape(name), justify="left" if name in ("label", "network") else "right")
     for _, row in found.cells.iterrows():
-        sparsity = "own" if row["asked_sparsity"] != row["asked_sparsity"] else f"{row['asked_sparsity']:g}"
+        sparsity = "own" if row["asked_sparsity"] != row["asked_sparsity"] else number(row["asked_sparsity"])
         spread = "" if row["low"] != row["low"] else f" ± {50 * (row['high'] - row['low']):.2f}"
         network = f"{row['arch']}, {row['dataset']}"
         means = [f"{100 * row[side]:.2f}" for side in ("first", "second")]

@@ -273,13 +273,15 @@ def _named(selection: Selection) -> "Benchmark":
 
 
 def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
-    from slt_bench.benchmark import NAME, REFERENCES, Benchmark, Entry
+    from slt_bench.benchmark import LONGEST_NAME, NAME, REFERENCES, Benchmark, Entry
     from slt_bench.errors import UserError
     from slt_bench.selection import choose
 
     name = selection.name or "adhoc"
     if not re.fullmatch(NAME, name):
         raise UserError(f"The name '{name}' is not made of letters, digits, - and _.")
+    if len(name) > LONGEST_NAME:
+        raise UserError(f"The name '{name}' has {len(name)} characters; {LONGEST_NAME} are the most.")
     chosen = choose("method", selection.methods or "", registry.methods, lambda name: bool(registry.find(name)))
     references = [name for name in REFERENCES if selection.references and name not in chosen]
     methods = {label: Entry() for label in (*chosen, *references)}

@@ -1,5 +1,6 @@
 """`tune`: look for the settings of a benchmark's methods, with as many trials for each."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,10 @@ from slt_bench.cli.options import DataRoot, Execution, Plugins, Results, Selecte
 if TYPE_CHECKING:
     from tomlkit.items import Item, Key, Table
 
+    from slt_bench.plugins import Registry
     from slt_bench.tuning import Trial, Winner
+
+BARE = r"(?<!\r)\n"  # a line end of Unix, where files of Windows have two characters
 
 
 @takes(Execution)
@@ -54,7 +58,9 @@ def tune(
     found = trials(benchmark, choose("method of the benchmark", wanted, benchmark.methods), registry)
     tried = tuning_benchmark(benchmark, found)
     read = partial(data_hash, root=data_root, tell=partial(typer.echo, err=True))
-    selected = Selected(tried, jobs(tried, registry, hash_of=read), results / tried.name)
+    cells = jobs(tried, registry, shared=True, hash_of=read)
+    once = {job.id: job for job in reversed(cells)}  # labels may share a job: the first one's name
+    selected = Selected(tried, list(reversed(once.values())), results / tried.name)
     run_selected(selected, wish, data_root, rerun="stale", dry_run=dry_run)
     if dry_run:
         return
@@ -63,23 +69,36 @@ def tune(
     if missing:
         typer.echo(f"slt_bench: {count(len(missing), 'job')} without a record, as {missing[0]}.", err=True)
         raise typer.Exit(3)
-    best = winners(found, (there[job.id].model_copy(update={"job": job}) for job in selected.jobs))
-    _show(best, found)
+    best = winners(found, (there[job.id].model_copy(update={"job": job}) for job in cells))
+    _show(best, found, sum(there[job.id].seconds.get("total", 0.0) for job in selected.jobs))
     if write:
         file = benchmark_files().get(name, Path(name))
         _write(file, best)
         typer.echo(f"written into {file}")
+        _warn_of_twins(name, registry)
 
 
-def _show(best: "Sequence[Winner]", found: "Sequence[Trial]") -> None:
+def _warn_of_twins(name: str, registry: "Registry") -> None:
+    """Say so where labels of a benchmark have become the same by what was found for them: `run` refuses it."""
+    from slt_bench.benchmark import load
+    from slt_bench.errors import UserError
+    from slt_bench.grid import jobs
+
+    try:
+        jobs(load(name), registry)
+    except UserError as error:
+        typer.echo(f"slt_bench: `run` will refuse this benchmark. {error}", err=True)
+
+
+def _show(best: "Sequence[Winner]", found: "Sequence[Trial]", seconds: float) -> None:
     from rich import box
     from rich.table import Table
 
     from slt_bench.cli.screen import screen
     from slt_bench.tuning import at_an_end
-    from slt_bench.words import duration
+    from slt_bench.words import duration, number
 
-    trials = f"best of {best[0].trials} trials, {duration(sum(winner.seconds for winner in best))} in all"
+    trials = f"best of {best[0].trials} trials, {duration(seconds)} in all"
     table = Table(title=f"validation accuracy (%), {trials}", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("method", "sparsity", "untuned", "best"):
         table.add_column(column, overflow="fold", justify="left" if column == "method" else "right")
@@ -89,7 +108,7 @@ def _show(best: "Sequence[Winner]", found: "Sequence[Trial]") -> None:
         settings = [f"{name}={value}{ends.get(name, '')}" for name, value in winner.trial.tried.items()]
         settings = settings or ["untuned", *(f"{name}{end}" for name, end in ends.items())]
         table.add_row(
-            winner.trial.label, "own" if winner.sparsity is None else f"{winner.sparsity:g}",
+            winner.trial.label, "own" if winner.sparsity is None else number(winner.sparsity),
             _percent(winner.first), _percent(winner.score), ", ".join(settings),
         )  # fmt: skip
     screen().print(table)
@@ -106,7 +125,9 @@ def _write(file: Path, best: "Sequence[Winner]") -> None:
 
     from slt_bench.files import write_text
 
-    document = tomlkit.parse(file.read_text(encoding="utf-8"))
+    text = file.read_bytes().decode("utf-8")  # with its line ends, and the byte order mark that some editors write
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    document = tomlkit.parse(text.removeprefix(mark))
     for label in dict.fromkeys(winner.trial.label for winner in best):
         entry = document["methods"][label]
         tuned = _tuned([winner for winner in best if winner.trial.label == label])
@@ -115,7 +136,10 @@ def _write(file: Path, best: "Sequence[Winner]") -> None:
             document["methods"][label] = tomlkit.value(_inline(others | {"tuned": tuned}))
         else:
             _add(entry, tomlkit.value(tuned))
-    write_text(file, tomlkit.dumps(document))
+    written = tomlkit.dumps(document)
+    if "\r\n" in text and not re.search(BARE, text):
+        written = re.sub(BARE, "\r\n", written)
+    write_text(file, mark + written)
 
 
 def _add(entry: "Table", tuned: "Item") -> None:

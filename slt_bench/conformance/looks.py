@@ -14,6 +14,7 @@ from slt_bench.data.dataset import Dataset
 from slt_bench.data.pipeline import normalise
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method, SparsityControl
+from slt_bench.words import number
 
 APPROXIMATE = 0.1  # how far an "approximate" sparsity may be off
 STEPS = 4
@@ -50,7 +51,7 @@ def check_sparsity(
     allowed = len(network.layers) / network.n + 1e-9 if control == "exact" else APPROXIMATE
     if abs(found - asked) > allowed:
         raise Failed(
-            f"its mask has sparsity {found:.4f} where {asked:g} was asked{where}, and its control is '{control}'",
+            f"its mask has sparsity {found:.4f} where {number(asked)} was asked{where}, and its control is '{control}'",
             "mask", "sparsity_control",
         )  # fmt: skip
 

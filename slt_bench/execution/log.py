@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from slt_bench.files import storage_error
+from slt_bench.printing import print_anything
 
 LOG = "log.txt"
 NAMES = ("slt_bench.job", "py.warnings")
@@ -79,6 +80,7 @@ def job_log(folder: Path, *, captures: bool, echoes: bool = False) -> Iterator[N
 @contextlib.contextmanager
 def _captured(path: Path) -> Iterator[None]:
     """Standard output and error into a file, at the level of the descriptors."""
+    print_anything()
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(number) for number in (1, 2)]

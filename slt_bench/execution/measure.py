@@ -26,6 +26,7 @@ from slt_bench.records import GATE_BINS, LayerDensity
 from slt_bench.search import OnStep, searching, validate
 from slt_bench.steps import Driven, Rest
 from slt_bench.ticket import Ticket, read_ticket, write_ticket
+from slt_bench.words import number
 
 CANDIDATE = f"{TEMPORARY}{records.TICKET}"  # a ticket that has no record yet
 
@@ -196,7 +197,7 @@ def _score(
 def _sparsity_flag(job: Job, counted: float | None) -> list[str]:
     if job.sparsity is None or counted is None or abs(counted - job.sparsity) <= SPARSITY_TOLERANCE:
         return []
-    return [f"sparsity {counted:.4f} where {job.sparsity:g} was asked"]
+    return [f"sparsity {counted:.4f} where {number(job.sparsity)} was asked"]
 
 
 def _check_mask(method: Method, mask: torch.Tensor, network: FrozenNetwork) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from slt_bench.benchmark import REFERENCES
 from slt_bench.files import write_text
 from slt_bench.report.style import Looks
-from slt_bench.report.tables.table import Table
+from slt_bench.report.tables.table import Table, as_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,7 +111,7 @@ def write_table(out: Path, stem: str, table: Table, numbers: pd.DataFrame) -> di
     texts = {
         "md": table.markdown(),
         "tex": table.latex(),
-        "csv": numbers.to_csv(index=False, float_format="%.6g"),
+        "csv": as_csv(numbers),
     }
     for kind, text in texts.items():
         write_text(out / "tables" / f"{stem}.{kind}", text)

@@ -11,6 +11,7 @@ from slt_bench.analysis.curves import curves
 from slt_bench.analysis.matched import best_by_sparsity, comparable_sparsity, ratios
 from slt_bench.analysis.structure import dead_units
 from slt_bench.report.figures.accuracy import accuracy_over_sparsity
+from slt_bench.report.figures.axes import rounded
 from slt_bench.report.figures.comparable import highest_sparsity
 from slt_bench.report.figures.cost import accuracy_over_cost
 from slt_bench.report.figures.densities import layer_densities
@@ -63,7 +64,7 @@ def _compared(material: Material) -> Iterator[Plate]:
     table, learned, looks = material.table, material.learned, material.looks
     reach = comparable_sparsity(table)
     if len(reach):
-        sparsities = [float(value) for value in learned["sparsity"].round(3).unique()]
+        sparsities = list(learned["sparsity"].dropna().map(rounded).unique())
         yield _figure(
             material, "comparable", "Highest sparsity at comparable accuracy",
             lambda: highest_sparsity(reach, looks, sparsities),

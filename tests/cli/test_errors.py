@@ -106,6 +106,30 @@ def test_a_wrong_benchmark_is_refused(refused, tmp_path, verb, text, told):
     assert told in refused(verb, "--benchmark", path)
 
 
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*DIGITS, "--name", LONG),
+        (*DIGITS, "--results", LONG),
+        (*DIGITS, "--plugins", LONG),
+        (*MNIST, "--data-root", LONG),
+        ("run", "--methods", "gates", "--archs", "lenet300", "--datasets", f"folder:{LONG}"),
+        ("compare", LONG, LONG),
+        ("check", f"{LONG}.py"),
+        ("new-method", LONG),
+        ("ticket", "show", LONG),
+        ("ticket", "verify", LONG),
+        ("tune", f"{LONG}.toml"),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_a_name_that_no_file_system_takes_is_refused(refused, command):
+    assert re.search("too long|characters", refused(*command))
+
+
 def test_a_timm_model_that_is_none_is_refused(refused):
     assert "Unknown timm model 'nope'." in refused("run", "--methods", "gates", "--archs", "timm:nope")
 

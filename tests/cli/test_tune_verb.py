@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from slt_bench import records
+from slt_bench import plugins, records
 
 BENCHMARK = """
 archs = "lenet300"
@@ -102,6 +102,67 @@ def test_a_trial_with_other_defaults_is_run_again(end, cwd, mine):
     records.write(place, record.model_copy(update=older))
     assert "1 of 3 jobs to run" in end("tune", "mine.toml", "--methods", "gates")[1]
     assert records.read_one(place).settings == record.settings
+
+
+TWINS = """
+archs = "lenet300"
+datasets = "digits"
+sparsities = [0.5]
+[budget]
+epochs = 1
+[tune]
+trials = 3
+[methods]
+edgepopup = {}
+"no decay" = { method = "edgepopup", settings = { weight_decay = 0.0 } }
+"""
+
+
+def test_labels_share_the_trials_that_are_the_same(end, cwd, mine):
+    mine.write_text(TWINS, encoding="utf-8")
+    searched = plugins.load().find("edgepopup").settings_class.search
+    assert "weight_decay" in searched, "the trials override what tells the labels apart"
+    code, out, err = end("tune", "mine.toml")
+    assert code == 0, out + err
+    found = {record.id: record for record in read_all(cwd)}
+    assert len(found) == 4, "two untuned ones, two points that both labels try"
+    untuned = {record.job.label: record for record in found.values() if record.job.label.endswith("-0")}
+    assert set(untuned) == {"edgepopup-0", "no decay-0"}
+    shared = max(record.accuracy for record in found.values() if not record.job.label.endswith("-0"))
+    for label in ("edgepopup", "no decay"):
+        (line,) = (line for line in out.splitlines() if line.strip().startswith(f"{label} "))
+        assert f"{100 * max(shared, untuned[f'{label}-0'].accuracy):.2f}" in line
+    assert set(tomllib.loads(mine.read_text(encoding="utf-8"))["methods"]["no decay"]) == {
+        "method",
+        "settings",
+        "tuned",
+    }
+
+
+def test_labels_that_end_as_the_same_method_are_told(end, mine):
+    mine.write_text(TWINS.replace(", settings = { weight_decay = 0.0 }", ""), encoding="utf-8")
+    code, out, err = end("tune", "mine.toml")
+    assert code == 0, out + err
+    assert "3 of 3 jobs to run" in out
+    assert "`run` will refuse" in err
+    assert "'edgepopup' and 'no decay'" in err
+    assert end("plan", "--benchmark", "mine.toml")[0] == 2
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with a byte order mark"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"], ids=["unix", "windows"])
+def test_a_file_keeps_its_line_ends_and_its_mark(end, mine, line_end, mark):
+    mine.write_bytes((mark + BENCHMARK.replace("\n", line_end)).encode())
+    code, out, err = end("tune", "mine.toml", "--methods", "gates,edgepopup")
+    assert code == 0, out + err
+    text = mine.read_bytes().decode()
+    assert text.count("\ufeff") == len(mark)
+    assert text.startswith(mark + line_end)
+    assert text.count("tuned") == 2
+    assert text.count("\n") == text.count(line_end) > BENCHMARK.count("\n")
+    before = mine.read_bytes()
+    end("tune", "mine.toml", "--methods", "gates,edgepopup")
+    assert mine.read_bytes() == before
 
 
 def test_with_no_write_the_file_stays(end, mine):

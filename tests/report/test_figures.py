@@ -1,21 +1,25 @@
 """What any figure must be: readable, whatever is drawn."""
 
 import math
+import warnings
 from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slt_bench.analysis.curves import curves
 from slt_bench.analysis.matched import at_equal_accuracy, comparable_sparsity
 from slt_bench.report.figures.accuracy import accuracy_over_sparsity
-from slt_bench.report.figures.axes import position
+from slt_bench.report.figures.axes import position, save
 from slt_bench.report.figures.comparable import highest_sparsity
 from slt_bench.report.figures.cost import accuracy_over_cost
 from slt_bench.report.figures.densities import layer_densities
 from slt_bench.report.figures.gates import binarisation, gate_histograms
 from slt_bench.report.figures.learning import learning_curves
+from slt_bench.report.figures.legends import methods
 from slt_bench.report.figures.networks import accuracy_by_network, sparsity_against
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
@@ -120,6 +124,101 @@ def test_a_legend_covers_nothing_and_lies_within_the_figure(figure):
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
     assert len(legends) == (0 if figure.kind == "layers" else 1)
+
+
+TEXTS = st.text(st.sampled_from("ab_ …\u200b(2)"), min_size=1, max_size=4)
+SIMILAR = st.builds("{}{}{}{}{}".format, TEXTS, st.just("a" * 18), TEXTS, st.just("b" * 20), TEXTS)
+
+
+@given(st.lists(st.one_of(st.text(min_size=1), TEXTS, SIMILAR), unique=True, min_size=1, max_size=30))
+def test_distinct_labels_have_distinct_entries_in_legends(labels):
+    entries = methods(pd.DataFrame({"label": labels, "method": "mine"}), looks(labels))
+    shown = [entry.get_label() for entry in entries]
+    assert len(set(shown)) == len(labels)
+    assert not any(text.startswith("_") for text in shown), "matplotlib would leave it out"
+    assert max(map(len, shown)) <= 37
+    for label, text in zip(sorted(labels), shown, strict=True):
+        if len(label) <= 36 and not label.startswith("_"):
+            assert text == label or not text.isprintable()
+
+
+ALIKE = ["a rather long label of variant number 1, smoothed", "a rather long label of variant number 2, smoothed"]
+DRAWN = {
+    "learning": lambda table: learning_curves(table.assign(epoch=1), looks(ALIKE)),
+    "cost": lambda table: accuracy_over_cost(table.assign(search_seconds=2.0, peak_memory_mb=3.0), looks(ALIKE)),
+    "gaps": lambda table: binarisation(table.assign(binarisation_gap=0.01, fractional=0.1), looks(ALIKE)),
+    "accuracy": lambda table: accuracy_over_sparsity(table, curves(table), looks(ALIKE), "title"),
+    "sanity": lambda table: sanity_checks(table, looks(ALIKE)),
+    "layers": lambda table: layer_densities(table.assign(layer="weight", place=0, density=0.5)),
+    "gates": lambda table: gate_histograms(table.assign(low=0.0, high=1.0, share=1.0)),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_long_labels_show_where_they_differ(table, kind):
+    rows = table[table["label"].isin(LABELS[:2])]
+    made = DRAWN[kind](rows.assign(label=rows["label"].map(dict(zip(LABELS, ALIKE, strict=False)))))
+    titles = [axes.get_title() for axes in made.axes]
+    shown = [*titles, *(text.get_text() for legend in made.legends for text in legend.get_texts())]
+    assert sum("umber 1" in text for text in shown) == 1, shown
+    assert sum("umber 2" in text for text in shown) == 1
+
+
+@pytest.fixture
+def font(tmp_path):
+    """The name of a font of this machine that has no sign but U+20000."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+    from matplotlib.font_manager import fontManager
+
+    pen = TTGlyphPen(None)
+    for move, point in zip((pen.moveTo, pen.lineTo, pen.lineTo), ((0, 0), (500, 0), (0, 500)), strict=True):
+        move(point)
+    pen.closePath()
+    made, names, glyph = FontBuilder(1000, isTTF=True), [".notdef", "sign"], pen.glyph()
+    made.setupGlyphOrder(names)
+    made.setupCharacterMap({0x20000: "sign"})
+    made.setupGlyf(dict.fromkeys(names, glyph))
+    made.setupHorizontalMetrics(dict.fromkeys(names, (600, 0)))
+    made.setupHorizontalHeader(ascent=800, descent=-200)
+    made.setupNameTable({"familyName": "One Sign", "styleName": "Regular"})
+    made.setupOS2()
+    made.setupPost()
+    made.save(tmp_path / "one.ttf")
+    fontManager.addfont(tmp_path / "one.ttf")
+    yield "One Sign"
+    fontManager.ttflist.pop()
+
+
+def save_with(label, table, folder):
+    """The SVG file of a figure with this label, drawn where every warning is an error."""
+    rows = table[table["label"] == "gates"].assign(label=label, binarisation_gap=0.01, fractional=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, svg, _ = save(binarisation(rows, looks([label])), folder, "figure")
+    return svg.read_text(encoding="utf-8")
+
+
+def test_labels_of_any_script_have_a_font_where_there_is_one(table, font, tmp_path):
+    assert font in save_with("gates \U00020000", table, tmp_path)
+    assert font not in save_with("gates", table, tmp_path)
+
+
+def test_signs_that_no_font_has_warn_of_nothing(table, tmp_path):
+    assert "gates \U000e0fff" in save_with("gates \U000e0fff", table, tmp_path), "an unassigned sign"
+    assert "gates \U0002fa10" in save_with("gates \U0002fa10", table, tmp_path)
+
+
+@pytest.mark.parametrize("sparsity", [0.9996, 0.99996, 0.9999999])
+def test_the_axis_names_the_sparsities_near_one(table, sparsity):
+    rows = table[(table["label"] == "gates") & (table["asked_sparsity"] == 0.99)]
+    made = binarisation(
+        rows.assign(asked_sparsity=sparsity, sparsity=sparsity, binarisation_gap=0.0, fractional=0.0), looks(["gates"])
+    )
+    (tick,), (text,) = made.axes[0].get_xticks(), made.axes[0].get_xticklabels()
+    low, high = made.axes[0].get_xlim()
+    assert low < tick < high
+    assert float(text.get_text()) == sparsity
 
 
 @pytest.mark.parametrize(("sparsest", "seen"), [(0.99, True), (0.9, False)])

@@ -1,6 +1,7 @@
 """Accuracy over sparsity, which every paper of the field draws."""
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 import seaborn as sns
@@ -8,7 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import by_label, depth, limit_accuracies, new_figure, position, short, sparsity_axis
+from slt_bench.report.figures.axes import (
+    by_label,
+    depth,
+    limit_accuracies,
+    new_figure,
+    position,
+    short_names,
+    sparsity_axis,
+)
 from slt_bench.report.figures.legends import legend_of
 from slt_bench.report.style import COLUMN_INCHES, DENSE, RANDOM, Looks
 
@@ -73,28 +82,29 @@ def barred_above(floor: float, curves: pd.DataFrame) -> pd.DataFrame:
 def draw_curves(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame, looks: Looks) -> None:
     """Every curve of one network: means with intervals, seeds, dense training and random masks; arguments as above."""
     learned = curves[~curves["method"].isin(REFERENCES) & (curves["n"] > 0)]
+    names = short_names([*looks, *curves["label"]])
     for label, curve in by_label(learned):
-        _draw_curve(axes, label, curve.sort_values("sparsity"), *looks[label])
+        _draw_curve(axes, names[label], curve.sort_values("sparsity"), *looks[label])
     _draw_seeds(axes, table[table["label"].isin(learned["label"]) & (table["status"] == "done")], looks)
-    _draw_dense(axes, curves)
-    _draw_random(axes, curves)
+    _draw_dense(axes, curves, names)
+    _draw_random(axes, curves, names)
 
 
-def _draw_curve(axes: Axes, label: str, curve: pd.DataFrame, colour: str, marker: str) -> None:
+def _draw_curve(axes: Axes, name: str, curve: pd.DataFrame, colour: str, marker: str) -> None:
     axes.errorbar(
         position(curve["sparsity"]),
         100 * curve["mean"],
         yerr=100 * curve["half_width"].fillna(0),
         color=colour,
         marker=marker,
-        label=short(label),
+        label=name,
         capsize=2,
     )
     partly = curve[curve["lost"] > 0]
     if len(partly):
         axes.plot(
             position(partly["sparsity"]), 100 * partly["mean"], linestyle="", marker=marker, markersize=7,
-            markerfacecolor="none", markeredgecolor=colour, label=f"{short(label)}: seeds lost here",
+            markerfacecolor="none", markeredgecolor=colour, label=f"{name}: seeds lost here",
         )  # fmt: skip
 
 
@@ -111,21 +121,21 @@ def _draw_seeds(axes: Axes, done: pd.DataFrame, looks: Looks) -> None:
     )  # fmt: skip
 
 
-def _draw_dense(axes: Axes, curves: pd.DataFrame) -> None:
+def _draw_dense(axes: Axes, curves: pd.DataFrame, names: Mapping[str, str]) -> None:
     for _, row in curves[(curves["method"] == "dense") & (curves["n"] > 0)].iterrows():
         mean, half = 100 * row["mean"], 100 * row["half_width"]
-        axes.axhline(mean, label=f"{short(row['label'])} ({mean:.1f})", zorder=1, **DENSE)
+        axes.axhline(mean, label=f"{names[row['label']]} ({mean:.1f})", zorder=1, **DENSE)
         if math.isfinite(half):
             axes.axhspan(mean - half, mean + half, color=DENSE["color"], alpha=0.08, linewidth=0)
 
 
-def _draw_random(axes: Axes, curves: pd.DataFrame) -> None:
+def _draw_random(axes: Axes, curves: pd.DataFrame, names: Mapping[str, str]) -> None:
     found = curves[(curves["method"] == "random_mask") & (curves["n"] > 0)].sort_values("sparsity")
     for label, rows in found.groupby("label"):
         low, high = 100 * rows["mean"].min(), 100 * rows["mean"].max()
         axes.plot(
             position(rows["sparsity"]),
             100 * rows["mean"],
-            label=f"{short(str(label))} ({low:.0f} to {high:.0f})",
+            label=f"{names[str(label)]} ({low:.0f} to {high:.0f})",
             **RANDOM,
         )

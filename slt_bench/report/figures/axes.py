@@ -1,8 +1,10 @@
 """What the figures share: the axis of remaining weights, panels, and files."""
 
+import math
 import re
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,19 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from slt_bench.files import published
+from slt_bench.report.figures.fonts import readable
 from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES
+from slt_bench.words import number
 
 PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")
 LEAST_SPAN = 0.1  # of an axis of sparsities, in powers of ten: masks of one asked sparsity stand above one another
+LEAST_DENSITY = 1e-9  # that an axis shows
 NEAREST_INCHES = 0.27  # two sparsities that are nearer on the axis share a tick
 DEEP = 2.5
 LONGEST = 36  # characters of a name that a figure shows
+HEAD = 18  # of them, from the name's beginning
+START, BEFORE = 10, 6  # from its beginning, and before what differs, of names that share beginning and end
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -90,7 +97,7 @@ def limit_accuracies(axes: Axes, floor: float, best: float, top: float) -> None:
 
 def position(sparsity: "pd.Series[float] | Sequence[float]") -> np.ndarray:
     """Where a sparsity lies on the axis: evenly in the logarithm of what remains."""
-    return -np.log10(np.maximum(1.0 - np.asarray(sparsity, dtype=float), 1e-9))
+    return -np.log10(np.maximum(1.0 - np.asarray(sparsity, dtype=float), LEAST_DENSITY))
 
 
 def sparsity_axis(
@@ -100,11 +107,16 @@ def sparsity_axis(
     low, high = axes.get_xlim()
     if (missing := LEAST_SPAN - (high - low)) > 0:
         axes.set_xlim(low - missing / 2, high + missing / 2)
-    values = sorted({round(number, 3) for number in sparsities})
+    values = sorted({rounded(sparsity) for sparsity in sparsities})
     inches = axes.figure.get_figwidth() * axes.get_position().width  # type: ignore[union-attr]
     shown = spaced(values, inches)
-    axes.set_xticks(position(shown), [f"{value:g}" for value in shown], fontsize="small")
+    axes.set_xticks(position(shown), [number(value) for value in shown], fontsize="small")
     axes.set_xlabel(label)
+
+
+def rounded(sparsity: float) -> float:
+    """A sparsity as an axis names it: to three digits, or as many as there are until the first that is not a nine."""
+    return round(float(sparsity), max(3, math.ceil(-math.log10(max(1.0 - sparsity, LEAST_DENSITY)))))
 
 
 def spaced(sparsities: Sequence[float], inches: float) -> list[float]:
@@ -118,15 +130,33 @@ def spaced(sparsities: Sequence[float], inches: float) -> list[float]:
     for value, place in zip(sparsities, places, strict=True):
         if not shown or place - position([shown[-1]])[0] > nearest:
             shown.append(value)
-        elif len(f"{value:g}") < len(f"{shown[-1]:g}"):
+        elif len(number(value)) < len(number(shown[-1])):
             shown[-1] = value
     return shown
 
 
-def short(name: str) -> str:
-    """A name as a figure shows it: not endless, and not one that matplotlib takes for hidden."""
-    cut = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
-    return f"\u200b{cut}" if cut.startswith("_") else cut
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Return what a figure shows for each name: at most `LONGEST` characters, and another text for each name.
+
+    Longer names lose their middle; those that would read the same show where they differ, or else get a number.
+    """
+    wanted = sorted(set(names), key=lambda name: (len(name) > LONGEST, name))
+    cut = {name: name if len(name) <= LONGEST else f"{name[:HEAD]}…{name[HEAD + 1 - LONGEST :]}" for name in wanted}
+    alike: dict[str, list[str]] = {}
+    for name in wanted:
+        alike.setdefault(cut[name], []).append(name)
+    for group in alike.values():
+        long = [name for name in group if len(name) > LONGEST]
+        if len(long) > 1:
+            start = len(commonprefix(long))  # noqa: RUF071 - of names, not of paths
+            cut |= {name: f"{name[:START]}…{name[start - BEFORE :][: LONGEST - START - 2]}…" for name in long}
+    shown: dict[str, str] = {}
+    for name in wanted:
+        text = f"\u200b{cut[name]}" if cut[name].startswith("_") else cut[name]  # matplotlib hides the others
+        numbered = (f"{text[: LONGEST - 5]} ({place})" for place in count(2))
+        taken = set(shown.values())
+        shown[name] = text if text not in taken else next(other for other in numbered if other not in taken)
+    return shown
 
 
 def spread(values: Sequence[Any], count: int) -> list[Any]:
@@ -146,8 +176,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """The figure as PDF, SVG and PNG; the paths, in that order."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in FORMATS]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")  # a name may hold any sign
+    with readable(figure):  # a name may hold any sign
         for path in reversed(paths):  # a layout costs least on pixels
             with published(path) as temporary:
                 _print(figure, temporary, path.suffix)

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from slt_bench.report.figures.axes import panels, position, short, sparsity_axis
+from slt_bench.report.figures.axes import panels, position, short_names, sparsity_axis
 from slt_bench.report.figures.legends import legend_outside
 from slt_bench.report.style import Looks
 
@@ -34,7 +34,7 @@ def highest_sparsity(reach: pd.DataFrame, looks: Looks, sparsities: list[float])
         panel.set_xlim(ends[0] - MARGIN, ends[1] + MARGIN)
         sparsity_axis(panel, sparsities, "highest sparsity")
     legend_outside(figure, [_handle(points, filled=filled) for points, filled, _ in _points(reach)])
-    axes[0].set_yticks(range(len(labels)), [short(label) for label in labels])
+    axes[0].set_yticks(range(len(labels)), list(map(short_names(labels).get, labels)))
     return figure
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import by_label, panels, short
+from slt_bench.report.figures.axes import by_label, panels, short_names
 from slt_bench.report.figures.legends import legend_of
 from slt_bench.report.style import DENSE, Looks
 
@@ -24,6 +24,7 @@ def accuracy_over_cost(table: pd.DataFrame, looks: Looks) -> Figure:
         looks: As from `style.looks`.
     """
     figure, (time, memory) = panels(2, 2.2, columns=2, sharey=True)
+    names = short_names([*looks, *table["label"]])
     for label, rows in by_label(table):
         dense = rows["method"].iloc[0] in REFERENCES
         colour, marker = (DENSE["color"], DENSE_MARKER) if dense else looks[label]
@@ -31,7 +32,7 @@ def accuracy_over_cost(table: pd.DataFrame, looks: Looks) -> Figure:
         for panel, column in ((time, "search_seconds"), (memory, "peak_memory_mb")):
             panel.scatter(
                 rows[column], 100 * (1 - rows["accuracy"]).clip(lower=LEAST), color=colour, marker=marker,
-                label=short(label), s=40 if dense else 14, alpha=shade, linewidth=0,
+                label=names[label], s=40 if dense else 14, alpha=shade, linewidth=0,
             )  # fmt: skip
     for panel in (time, memory):
         panel.set_xlim(left=0)

@@ -3,9 +3,10 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slt_bench.report.figures.axes import by_label, lowest, panels, position, short, sparsity_axis, spread
+from slt_bench.report.figures.axes import by_label, lowest, panels, position, short_names, sparsity_axis, spread
 from slt_bench.report.figures.legends import legend_of, legend_outside
 from slt_bench.report.style import Looks
+from slt_bench.words import number
 
 MANY = 4  # histograms in a panel
 SHADES = ("#000000", "#0072B2", "#D55E00", "#999933")
@@ -20,13 +21,14 @@ def binarisation(table: pd.DataFrame, looks: Looks) -> Figure:
         looks: As from `style.looks`.
     """
     figure, (gap, share) = panels(2, 2.2, columns=2)
+    names = short_names(looks)
     for label, rows in by_label(table):
         colour, marker = looks[label]
         at = rows["asked_sparsity"].fillna(rows["sparsity"].round(2))
         means = rows.assign(at=at).groupby("at")[["binarisation_gap", "fractional"]].mean()
         for panel, column in ((gap, "binarisation_gap"), (share, "fractional")):
             panel.plot(
-                position(list(means.index)), 100 * means[column], color=colour, marker=marker, label=short(label)
+                position(list(means.index)), 100 * means[column], color=colour, marker=marker, label=names[label]
             )
     gap.axhline(0.0, color="#777777", linewidth=0.8)
     gap.set_ylabel("relaxed minus hard (points)")
@@ -47,18 +49,19 @@ def gate_histograms(bins: pd.DataFrame) -> Figure:
         bins: Rows of bins with the columns label, asked_sparsity, low, high, share.
     """
     found = list(by_label(bins))
+    names = short_names(bins["label"])
     figure, axes = panels(len(found), 2.0, columns=3, sharey=True)
     for panel, (label, rows) in zip(axes, found, strict=True):
         at = rows["asked_sparsity"].fillna(-1.0)  # the method's own sparsity
         for index, sparsity in enumerate(spread(sorted(set(at)), MANY)):
             means = rows[at == sparsity].groupby(["low", "high"])["share"].mean().reset_index()
             edges = [*means["low"], means["high"].iloc[-1]]
-            name = "own" if sparsity < 0 else f"{sparsity:g}"
+            name = "own" if sparsity < 0 else number(sparsity)
             panel.stairs(100 * means["share"], edges, color=SHADES[index], linestyle=DASHES[index], label=name)
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter("{x:g}")
         panel.minorticks_off()
-        panel.set_title(short(label))
+        panel.set_title(names[label])
     for panel in lowest(axes):
         panel.set_xlabel("gate")
     legend_outside(figure, axes[-1].get_legend_handles_labels()[0], "sparsity")

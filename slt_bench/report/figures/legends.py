@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from slt_bench.benchmark import REFERENCES
-from slt_bench.report.figures.axes import short
+from slt_bench.report.figures.axes import short_names
+from slt_bench.report.figures.fonts import readable
 from slt_bench.report.style import DENSE, RANDOM, TEXT_INCHES, Looks
 
 REFERENCE_LOOKS: dict[str, dict[str, Any]] = {"dense": DENSE, "random_mask": RANDOM}
@@ -41,10 +42,12 @@ def legend_outside(figure: Figure, handles: Sequence[Artist | Container], title:
         return
     for columns in range(min(COLUMNS, len(handles)), 0, -1):
         legend = figure.legend(handles=handles, loc="outside upper center", ncols=columns, title=title)
-        if columns == 1 or legend.get_window_extent().width < figure.bbox.width:
+        with readable(legend):
+            box = legend.get_window_extent()
+        if columns == 1 or box.width < figure.bbox.width:
             break
         legend.remove()
-    figure.set_size_inches(width, height + legend.get_window_extent().height / figure.dpi)
+    figure.set_size_inches(width, height + box.height / figure.dpi)
 
 
 def methods(table: pd.DataFrame, looks: Looks) -> list[Line2D]:
@@ -62,7 +65,7 @@ def methods(table: pd.DataFrame, looks: Looks) -> list[Line2D]:
 def method(label: str, looks: Looks) -> Line2D:
     """What stands for one label."""
     colour, marker = looks[label]
-    return line(short(label), color=colour, marker=marker)
+    return line(short_names(looks)[label], color=colour, marker=marker)
 
 
 def line(name: str, **look: Any) -> Line2D:

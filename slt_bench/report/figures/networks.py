@@ -17,7 +17,7 @@ from slt_bench.report.figures.axes import (
     limit_accuracies,
     panels,
     position,
-    short,
+    short_names,
     spaced,
     sparsity_axis,
 )
@@ -65,19 +65,20 @@ def sparsity_against(trades: Mapping[str, pd.DataFrame], baselines: Mapping[str,
     figure, axes = panels(len(trades), 2.2)
     doubled = False
     names = {baselines[title] for title in trades}
+    shown = short_names([*looks, *names])
     for panel, (title, trade) in zip(axes, trades.items(), strict=True):
         doubled |= _draw_trade(panel, trade, looks)
         panel.set_title(_on_lines(title, panel))
         if len(names) > 1:
-            panel.set_xlabel(short(baselines[title]), fontsize="small")
-    whose = short(names.pop()) if len(names) == 1 else "the baseline"
+            panel.set_xlabel(shown[baselines[title]], fontsize="small")
+    whose = shown[names.pop()] if len(names) == 1 else "the baseline"
     figure.supxlabel(f"sparsity of {whose} at the same accuracy", fontsize="medium")
     figure.supylabel("sparsity", fontsize="medium")
-    shown = sorted(set(pd.concat(list(trades.values()))["label"]))
+    labels = sorted(set(pd.concat(list(trades.values()))["label"]))
     thin = {"color": "#000000", "linewidth": 0.8}
     guides = [line("as sparse", **thin)]
     guides += [line(f"{TIMES:g} times as sparse", linestyle=":", **thin)] if doubled else []
-    legend_outside(figure, [*(method(label, looks) for label in shown), *guides])
+    legend_outside(figure, [*(method(label, looks) for label in labels), *guides])
     return figure
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slt_bench.report.figures.axes import by_label, lowest, panels, position, short, sparsity_axis
+from slt_bench.report.figures.axes import by_label, lowest, panels, position, short_names, sparsity_axis
 from slt_bench.report.figures.legends import legend_outside, line
 from slt_bench.report.style import Looks
 
@@ -23,6 +23,7 @@ def sanity_checks(table: pd.DataFrame, looks: Looks) -> Figure:
         looks: As from `style.looks`.
     """
     found = list(by_label(table))
+    names = short_names(looks)
     figure, axes = panels(len(found), 2.0, columns=3, sharex=True, sharey=True)
     for panel, (label, rows) in zip(axes, found, strict=True):
         colour, marker = looks[label]
@@ -36,7 +37,7 @@ def sanity_checks(table: pd.DataFrame, looks: Looks) -> Figure:
                 marker=marker if own is None else "",
             )  # fmt: skip
         panel.set_ylim(0, 104)
-        panel.set_title(short(label))
+        panel.set_title(names[label])
     everywhere = table["asked_sparsity"].fillna(table["sparsity"].round(2)).unique()
     for panel in lowest(axes):  # all have one axis
         sparsity_axis(panel, [float(value) for value in everywhere], "sparsity")

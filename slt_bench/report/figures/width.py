@@ -8,6 +8,7 @@ from slt_bench.benchmark import REFERENCES
 from slt_bench.report.figures.axes import by_label, depth, limit_accuracies, panels, spread
 from slt_bench.report.figures.legends import REFERENCE_LOOKS, legend_outside, line, methods
 from slt_bench.report.style import Looks
+from slt_bench.words import number
 
 ROWS = 3  # sparsities in a figure
 DEEP = 5.0  # as of `axes.depth`: narrow networks are less accurate without failing
@@ -33,7 +34,7 @@ def over_width(table: pd.DataFrame, looks: Looks) -> Figure:
         shown += [rows, table[~learned & table["asked"].isin([sparsity, -1.0])]]
         _accuracies(accuracy, pd.concat(shown[-2:]), looks)
         _shares(gates, rows, looks)
-        named = "the methods' own sparsity" if sparsity < 0 else f"sparsity {sparsity:g}"
+        named = "the methods' own sparsity" if sparsity < 0 else f"sparsity {number(sparsity)}"
         accuracy.set_title(named)
         accuracy.set_ylabel(f"{table['split'].iloc[0]} accuracy (%)")
         gates.set_ylabel("share of all gates (%)")

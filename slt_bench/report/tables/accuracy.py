@@ -7,6 +7,7 @@ import pandas as pd
 
 from slt_bench.benchmark import REFERENCES, SPARSITY_TOLERANCE
 from slt_bench.report.tables.table import Table, percent
+from slt_bench.words import number
 
 BY_METHOD = "method (purity)"
 
@@ -23,7 +24,7 @@ def accuracy_table(curves: pd.DataFrame, best: Mapping[float, str] | None = None
     """
     sparsities = sorted(curves["asked_sparsity"].dropna().unique())
     common = int(curves["n"].mode().iloc[0]) if len(curves) else 0
-    header = [f"{BY_METHOD}, n={common}", *(f"{value:g}" for value in sparsities), "own sparsity"]
+    header = [f"{BY_METHOD}, n={common}", *map(number, sparsities), "own sparsity"]
     rows = []
     order = curves.assign(reference=curves["method"].isin(REFERENCES)).sort_values(["reference", "label"])
     for label, group in order.groupby("label", sort=False):

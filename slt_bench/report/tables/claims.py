@@ -9,6 +9,7 @@ from slt_bench.analysis.statistics import Interval
 from slt_bench.analysis.verdicts import Judged
 from slt_bench.published import Claim
 from slt_bench.report.tables.table import Table, percent
+from slt_bench.words import number
 
 
 def claims_table(verdicts: Sequence[Judged]) -> Table:
@@ -42,7 +43,7 @@ def _subject(claim: Claim) -> str:
 
 
 def _claimed(claim: Claim) -> str:
-    at = f" at sparsity {claim.sparsity:g}" if claim.sparsity is not None else ""
+    at = f" at sparsity {number(claim.sparsity)}" if claim.sparsity is not None else ""
     if claim.accuracy is not None:
         return f"{claim.relation} {100 * claim.accuracy:g}%{at}"
     if claim.loss is not None:

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from slt_bench.report.tables.table import Table
+from slt_bench.words import number
 
 
 def dead_table(dead: pd.DataFrame) -> Table:
@@ -16,7 +17,7 @@ def dead_table(dead: pd.DataFrame) -> Table:
     labels = sorted(set(dead["label"]))
     cells = {(row["label"], _key(row["asked_sparsity"])): f"{100 * row['dead']:.2f}" for _, row in dead.iterrows()}
     keys = sorted({key for _, key in cells}, key=lambda key: math.inf if key is None else key)
-    rows = [["own" if key is None else f"{key:g}", *(cells.get((label, key), "") for label in labels)] for key in keys]
+    rows = [["own" if key is None else number(key), *(cells.get((label, key), "") for label in labels)] for key in keys]
     return Table(["sparsity", *labels], rows)
 
 

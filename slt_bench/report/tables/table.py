@@ -3,6 +3,10 @@
 import math
 from dataclasses import dataclass
 
+import pandas as pd
+
+from slt_bench.words import number
+
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "_%&#{}$"}
     | {"\\": "\\textbackslash{}", "^": "\\textasciicircum{}", "~": "\\textasciitilde{}", "±": "$\\pm$"}
@@ -16,6 +20,15 @@ LATEX = str.maketrans(
         ">": "\\textgreater{}",
     }
 )
+
+
+def as_csv(numbers: pd.DataFrame) -> str:
+    """Return a table of numbers as CSV: six digits, and of asked sparsities, which name cells, as many as they have."""
+    names = {
+        column: numbers[column].map(number, na_action="ignore")
+        for column in numbers.columns.intersection(["asked_sparsity"])
+    }
+    return numbers.assign(**names).to_csv(index=False, float_format="%.6g")
 
 
 @dataclass(frozen=True)
