@@ -195,6 +195,5 @@ def _known(key: tuple[object, ...]) -> tuple[object, ...]:
 
 def _words(key: tuple[object, ...]) -> str:
     label, arch, dataset, *_, sparsity = key
-    return f"{label} on {arch} and {dataset}, " + (
-        "own sparsity" if sparsity is None else f"sparsity {number(sparsity)}"
-    )
+    asked = f"sparsity {number(sparsity)}" if isinstance(sparsity, float) else "own sparsity"
+    return f"{label} on {arch} and {dataset}, {asked}"

@@ -34,7 +34,8 @@ def highest_sparsity(reach: pd.DataFrame, looks: Looks, sparsities: list[float])
         panel.set_xlim(ends[0] - MARGIN, ends[1] + MARGIN)
         sparsity_axis(panel, sparsities, "highest sparsity")
     legend_outside(figure, [_handle(points, filled=filled) for points, filled, _ in _points(reach)])
-    axes[0].set_yticks(range(len(labels)), list(map(short_names(labels).get, labels)))
+    names = short_names(labels)
+    axes[0].set_yticks(range(len(labels)), [names[label] for label in labels])
     return figure
 
 
