@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from slt_bench.files import storage_error
+from slt_bench.utils.files import storage_error
 
 ATTEMPTS, PROGRESS, CHECKPOINT = "attempts.jsonl", "progress.json", "checkpoint.safetensors"
 

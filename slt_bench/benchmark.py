@@ -14,11 +14,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from slt_bench import archs
 from slt_bench.data.catalogue import folder_name, folder_title, split_folder_name
-from slt_bench.errors import UserError, unknown
 from slt_bench.plugins import Registry, suite_folder
 from slt_bench.published import Claim
 from slt_bench.selection import parse_seeds
-from slt_bench.words import count, number
+from slt_bench.utils.errors import UserError, unknown
+from slt_bench.utils.text import count, number
 
 REFERENCES = ("random_mask", "dense")  # the floor and the ceiling, beside every comparison
 SMOKE_IMAGES = 8  # for training; half as many for validation and test

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slt_bench.files import storage_error
-from slt_bench.sealed import DamagedError, read_sealed, write_sealed
+from slt_bench.utils.files import storage_error
+from slt_bench.utils.tensor_file import DamagedError, read_sealed, write_sealed
 
 FORMAT = "slt_bench checkpoint 1"
 KIND = "checkpoint"

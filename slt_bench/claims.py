@@ -20,8 +20,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from slt_bench.attempts import task_id
-from slt_bench.errors import StorageError
-from slt_bench.files import storage_error
+from slt_bench.utils.errors import StorageError
+from slt_bench.utils.files import storage_error
 
 CLAIM = "claim"
 BEAT_SECONDS = 15.0

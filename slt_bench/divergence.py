@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from slt_bench.errors import NotFiniteError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
+from slt_bench.utils.errors import NotFiniteError
 
 EVERY = 100  # steps between two reads of what a GPU has noted, since a read waits for the device
 NEVER = 2**53  # a step that no search reaches; whole in float64, too

@@ -11,9 +11,9 @@ from slt_bench import streams
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Split
 from slt_bench.data.pipeline import plain_batches
-from slt_bench.errors import NotFiniteError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.ticket import Ticket
+from slt_bench.utils.errors import NotFiniteError
 
 STATISTICS_IMAGES = 10_000  # training images over which normalisation statistics are measured
 CHECK_IMAGES = 2_000  # of either split for a sanity check: an accuracy is known to a point, and 15 above chance count

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 import slt_bench
 from slt_bench import archs, data
 from slt_bench.archs import Shape
-from slt_bench.errors import UserError
-from slt_bench.files import make_folder, published, write_text
 from slt_bench.standalone import standalone
 from slt_bench.ticket import Subnetwork, Ticket
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.files import make_folder, published, write_text
 
 SOURCE, STATE, ONNX = "network.py", "network.safetensors", "network.onnx"
 OWN_IMPORTS = {"from pathlib import Path", "from safetensors.torch import load_file", "from torch import nn"}

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from slt_bench.archs import Shape
-from slt_bench.errors import UserError
 from slt_bench.inspection import inspect, skeleton_of
 from slt_bench.streams import Floats
+from slt_bench.utils.errors import UserError
 
 DEVIATION = 0.02  # of embeddings, as transformers draw them
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # are measured

@@ -20,12 +20,12 @@ from torch.func import functional_call
 
 from slt_bench import streams
 from slt_bench.archs import Shape
-from slt_bench.errors import UserError, unknown
 from slt_bench.fixed import fix_everything_else
 from slt_bench.inits import RESCALES, Init
 from slt_bench.inspection import inspect, skeleton_of
 from slt_bench.layers import layer_table
 from slt_bench.products import is_long, scaled_product
+from slt_bench.utils.errors import UserError, unknown
 
 STREAM = "slt_bench weights 1"  # part of every stream's name; it rises if the weights ever have to change
 

@@ -9,11 +9,11 @@ from slt_bench import archs
 from slt_bench.benchmark import SMOKE_BATCH, Benchmark, Budget, Entry, Job, resolve_settings
 from slt_bench.data.catalogue import canonical, is_folder, usual_epochs
 from slt_bench.data.content import data_hash
-from slt_bench.errors import UserError
 from slt_bench.inits import Init
 from slt_bench.plugins import Registry
 from slt_bench.selection import check_sparsity
-from slt_bench.words import number
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.text import number
 
 
 def jobs(

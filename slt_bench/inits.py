@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 from slt_bench import streams
-from slt_bench.errors import UserError, unknown
-from slt_bench.words import number
+from slt_bench.utils.errors import UserError, unknown
+from slt_bench.utils.text import number
 
 DEFAULT_RANGE = 0.1  # the `a` of `uniform`; the gates' paper draws from U[-a, a] and does not tell its a
 

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from slt_bench import archs
 from slt_bench.archs import Shape
-from slt_bench.errors import UserError
 from slt_bench.layers import layer_table
 from slt_bench.trace import Trace, is_vector
+from slt_bench.utils.errors import UserError
 
 UNMASKED_LIMIT = 0.01  # share of the multiplied numbers without a mask above which a network has to be asked for
 USUAL_SIDES = (8, 16, 28, 32, 48, 56, 64, 96, 128, 192, 224, 256, 299, 384)  # of images, for an error to name

@@ -19,9 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from slt_bench.errors import UserError, unknown
-from slt_bench.loading import load_torch
 from slt_bench.streams import derive_seed
+from slt_bench.utils.errors import UserError, unknown
+from slt_bench.utils.import_torch import load_torch
 
 if TYPE_CHECKING:
     from slt_bench.method import Method, MethodSettings

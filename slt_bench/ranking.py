@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from slt_bench.errors import NotFiniteError
+from slt_bench.utils.errors import NotFiniteError
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

@@ -21,8 +21,8 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slt_bench.benchmark import Job
-from slt_bench.errors import UserError
-from slt_bench.files import checksum_of, seal, unseal, write_text
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.files import checksum_of, seal, unseal, write_text
 
 RECORD, JOB, CURVE, TICKET, LINES = "record.json", "job.json", "curve.csv", "ticket.slt", "records.jsonl"
 GATE_BINS = 20

@@ -5,8 +5,8 @@ import json
 import re
 from collections.abc import Callable, Iterable
 
-from slt_bench.errors import UserError, unknown
-from slt_bench.words import number
+from slt_bench.utils.errors import UserError, unknown
+from slt_bench.utils.text import number
 
 
 def split_list(text: str, is_one: Callable[[str], bool] = lambda _: False) -> list[str]:

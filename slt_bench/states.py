@@ -22,7 +22,7 @@ from slt_bench.claims import Claim, is_alive, read_claim
 from slt_bench.plugins import Registry
 from slt_bench.records import Found, Record
 from slt_bench.runs import Run, read_runs
-from slt_bench.words import count
+from slt_bench.utils.text import count
 
 State = Literal["done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing"]
 ENDED = ("done", "collapsed", "diverged")

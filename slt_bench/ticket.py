@@ -9,7 +9,7 @@ Format 2 is a safetensors file. Its tensors are
 and its metadata is one JSON object, `ticket`: the fields of `Ticket` but the tensors; `format`; `layers`, a pair
 (weights, kept weights) for each layer in the order of the flat vector; `mask_hash`, the SHA-256 of the mask as N bits,
 the first weight in the highest bit of the first byte and the last byte filled with 0; and `checksum`, a SHA-256 over
-the object without it and the tensors, as `slt_bench.sealed` describes it.
+the object without it and the tensors, as `slt_bench.utils.tensor_file` describes it.
 Reading executes nothing that a file brings, and a damaged file is an error, never another network.
 """
 
@@ -26,10 +26,10 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from torch import Tensor, nn
 
 from slt_bench import mask_code
-from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork, check_shape
 from slt_bench.method import Purity
-from slt_bench.sealed import DamagedError, read_sealed, write_sealed
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.tensor_file import DamagedError, read_sealed, write_sealed
 
 FORMAT = "slt_bench ticket 2"
 MOST_WEIGHTS = 2**31  # that a file may speak of: what memory holds

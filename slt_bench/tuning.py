@@ -14,10 +14,10 @@ from typing import Any
 from scipy.stats import qmc
 
 from slt_bench.benchmark import Benchmark, Entry, Tuned, nearest, resolve_settings
-from slt_bench.errors import UserError, unknown
 from slt_bench.method import Choice, Range
 from slt_bench.plugins import Registry
 from slt_bench.records import Record
+from slt_bench.utils.errors import UserError, unknown
 
 SUFFIX = "-tune"
 MOST = 20  # points that are looked at for a trial

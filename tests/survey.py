@@ -18,11 +18,11 @@ import torch
 from tickets import ticket_of
 from torch.nn import functional
 
-from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.inspection import inspect
 from slt_bench.plugins import load
 from slt_bench.ticket import read_ticket, write_ticket
+from slt_bench.utils.errors import UserError
 
 CLASSES, BATCH, STEPS, SIDES = 10, 4, 3, (32, 64)
 SMALLEST = json.loads(Path(__file__).with_name("timm_smallest.json").read_text())  # by module

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from slt_bench import archs
-from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork, check_shape
+from slt_bench.utils.errors import UserError
 
 MNIST, CIFAR, IMAGENET = (1, 28, 28), (3, 32, 32), (3, 224, 224)
 

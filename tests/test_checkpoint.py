@@ -9,12 +9,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slt_bench import sealed
 from slt_bench.attempts import CHECKPOINT, kept_fraction
 from slt_bench.checkpoint import Checkpoint, read_checkpoint, set_aside, write_checkpoint
-from slt_bench.errors import StorageError
-from slt_bench.files import TEMPORARY
-from slt_bench.sealed import DamagedError
+from slt_bench.utils import tensor_file
+from slt_bench.utils.errors import StorageError
+from slt_bench.utils.files import TEMPORARY
+from slt_bench.utils.tensor_file import DamagedError
 
 IDENTITY = {"job": "0123456789", "version": 1, "code": "abc", "device": "cpu"}
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -216,7 +216,7 @@ class TestDamage:
         else:
             form = "slt_bench checkpoint 2" if kind == "formats" else "slt_bench ticket 1"
             header = {"format": form, "identity": IDENTITY, "fraction": 0.5, "tree": None}
-            sealed.write_sealed(path, "checkpoint" if kind == "formats" else "ticket", header, {})
+            tensor_file.write_sealed(path, "checkpoint" if kind == "formats" else "ticket", header, {})
         with pytest.raises(DamagedError, match=CHECKPOINT):
             read_checkpoint(path, IDENTITY)
 
@@ -269,14 +269,14 @@ class TestStorage:
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
     def test_a_disk_that_refuses_midway_leaves_the_former_file_whole(self, written, monkeypatch, code):
         path, whole = written
-        save = sealed.save_file
+        save = tensor_file.save_file
 
         def refuse(contents, place, metadata):
             save(contents, place, metadata)
             place.write_bytes(place.read_bytes()[: place.stat().st_size // 2])
             raise OSError(code, "the disk says no")
 
-        monkeypatch.setattr(sealed, "save_file", refuse)
+        monkeypatch.setattr(tensor_file, "save_file", refuse)
         with pytest.raises(StorageError, match=f"{CHECKPOINT} could not be written: the disk says no"):
             write_checkpoint(path, IDENTITY, Checkpoint(0.75, None))
         assert path.read_bytes() == whole
@@ -289,7 +289,7 @@ class TestStorage:
         def refuse(descriptor):
             raise OSError(errno.EIO, "the disk is broken")
 
-        monkeypatch.setattr("slt_bench.files.os.fsync", refuse)
+        monkeypatch.setattr("slt_bench.utils.files.os.fsync", refuse)
         with pytest.raises(StorageError, match="the disk is broken"):
             write_checkpoint(path, IDENTITY, Checkpoint(0.75, None))
         assert path.read_bytes() == whole
@@ -301,7 +301,7 @@ class TestStorage:
             place.write_bytes(whole[:100])
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(sealed, "save_file", interrupt)
+        monkeypatch.setattr(tensor_file, "save_file", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_checkpoint(path, IDENTITY, Checkpoint(0.75, None))
         assert path.read_bytes() == whole
@@ -323,11 +323,11 @@ class TestKeptFraction:
         assert kept_fraction(path.parent) is None
 
     def test_of_another_file_is_unknown(self, path):
-        sealed.write_sealed(path, "ticket", {"format": "slt_bench ticket 1"}, {})
+        tensor_file.write_sealed(path, "ticket", {"format": "slt_bench ticket 1"}, {})
         assert kept_fraction(path.parent) is None
-        sealed.write_sealed(path, "checkpoint", {"fraction": None}, {})
+        tensor_file.write_sealed(path, "checkpoint", {"fraction": None}, {})
         assert kept_fraction(path.parent) is None
-        sealed.save_file({"a": torch.zeros(1)}, path)
+        tensor_file.save_file({"a": torch.zeros(1)}, path)
         assert kept_fraction(path.parent) is None
 
     def test_where_there_is_no_folder_is_unknown(self, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 
 from slt_bench import claims
 from slt_bench.claims import CLAIM, Claim, claimed, is_alive, read_claim
-from slt_bench.errors import StorageError
+from slt_bench.utils.errors import StorageError
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from slt_bench.data import root as roots
 from slt_bench.data.dataset import SealedError, Split, load, load_known, sealed
 from slt_bench.data.fetch import fetch
 from slt_bench.data.pipeline import augment, epoch_order, normalise, plain_batches, steps_per_epoch, training_batch
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 MNIST_COUNTS = {
     "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slt_bench.data import formats
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 quick = settings(deadline=None, max_examples=60)
 many = settings(deadline=None, max_examples=200)

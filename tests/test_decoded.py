@@ -17,7 +17,7 @@ from slt_bench.data.content import data_hash
 from slt_bench.data.dataset import load
 from slt_bench.data.decoded import copy_folder, decoded, verify_copy
 from slt_bench.data.folder import look
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 
 @pytest.fixture(autouse=True)

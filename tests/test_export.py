@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from tickets import make_ticket
 
 from slt_bench import export
-from slt_bench.errors import UserError
 from slt_bench.export import AGREEMENT, ONNX, SOURCE, STATE, export_onnx, export_torch, plain
+from slt_bench.utils.errors import UserError
 
 SMALL, CIFAR = (3, 8, 8), (3, 32, 32)
 FAMILIES = {

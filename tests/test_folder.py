@@ -16,9 +16,9 @@ from slt_bench.data.folder import look
 from slt_bench.data.picture import decode
 from slt_bench.data.pipeline import plain_batches, taken
 from slt_bench.data.root import is_present
-from slt_bench.errors import UserError
 from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
+from slt_bench.utils.errors import UserError
 
 CLASSES = ("cat", "dog", "eel")
 

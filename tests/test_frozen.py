@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork, layer_table
 from slt_bench.plugins import load
 from slt_bench.ranking import keep_top_of_each
+from slt_bench.utils.errors import UserError
 
 MNIST, CIFAR, DIGITS, TINY = (1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 8, 8)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from slt_bench.errors import UserError
 from slt_bench.inits import DEFAULT_RANGE, INITS, Init
+from slt_bench.utils.errors import UserError
 
 COUNT = 50_000
 

@@ -12,9 +12,9 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from slt_bench import archs
 from slt_bench.data.catalogue import find as find_data
-from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.inspection import inspect
+from slt_bench.utils.errors import UserError
 
 SHAPE, CLASSES = (3, 8, 8), 5
 

@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from slt_bench import records
-from slt_bench.errors import UserError
-from slt_bench.files import seal
 from slt_bench.jobs import find_job, folders, known_jobs
 from slt_bench.records import JOB, LINES, Record
 from slt_bench.runs import begin
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.files import seal
 
 
 def record_of(job):

@@ -6,7 +6,7 @@ from images import SIDE, picture, save
 from PIL import Image
 
 from slt_bench.data.picture import ALPHA, DEEP, TURNED, decode, endings
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 
 @pytest.fixture

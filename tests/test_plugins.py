@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from slt_bench import plugins
-from slt_bench.errors import UserError
 from slt_bench.method import Method
+from slt_bench.utils.errors import UserError
 
 METHOD = """
 import torch

@@ -4,8 +4,8 @@ import pytest
 
 from slt_bench import plugins
 from slt_bench.benchmark import benchmark_files, load
-from slt_bench.errors import UserError
 from slt_bench.grid import jobs
+from slt_bench.utils.errors import UserError
 
 HEAD = 'archs = ["lenet300", "conv2"]\n[methods]\ngates = {}\nedgepopup = { archs = "lenet300" }\n'
 CLAIM = '[[claims]]\nwho = "A"\nmethod = "gates"\narch = "lenet300"\n'

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slt_bench import ranking
-from slt_bench.errors import NotFiniteError
 from slt_bench.ranking import FEW, FEW_OF_VECTORS, Brackets, keep_top, keep_top_of_each, kth_smallest
 from slt_bench.ranking import _few as ask_numpy
+from slt_bench.utils.errors import NotFiniteError
 
 MANY = 20_001  # of which a histogram is made first
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from slt_bench import records
 from slt_bench.benchmark import Budget, Job
-from slt_bench.errors import StorageError, UserError
-from slt_bench.files import TEMPORARY, published, seal, unseal
 from slt_bench.records import Found, Record
+from slt_bench.utils.errors import StorageError, UserError
+from slt_bench.utils.files import TEMPORARY, published, seal, unseal
 
 
 def record_of(job, **changes):

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from slt_bench import runs
 from slt_bench.benchmark import Budget, Job
 from slt_bench.claims import start_time, this_place
-from slt_bench.errors import StorageError
 from slt_bench.runs import RUNS, Run, Unit, begin, close_units, end, forget, read_runs, stop_process, write
+from slt_bench.utils.errors import StorageError
 
 quick = settings(deadline=None, max_examples=100)
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slt_bench.errors import UserError
 from slt_bench.selection import (
     check_sparsity,
     choose,
@@ -18,6 +17,7 @@ from slt_bench.selection import (
     parse_sparsities,
     split_list,
 )
+from slt_bench.utils.errors import UserError
 
 KNOWN = ["edgepopup", "gates", "gates_structured", "random_mask"]
 NAMES = st.text(string.ascii_lowercase + string.digits + "_", min_size=1, max_size=12)

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from slt_bench import plugins
 from slt_bench.benchmark import Benchmark, Budget, Entry
-from slt_bench.errors import UserError
 from slt_bench.grid import jobs
 from slt_bench.method import Choice, Range
 from slt_bench.records import Record
 from slt_bench.tuning import Trial, Winner, at_an_end, trials, tuning_benchmark, winners
+from slt_bench.utils.errors import UserError
 
 registry = plugins.load()
 

@@ -9,8 +9,8 @@ import pandas as pd
 from scipy import stats
 
 from slt_bench.analysis.statistics import Interval, paired_interval
-from slt_bench.errors import UserError
-from slt_bench.words import number
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.text import number
 
 SAME = ["label", "arch", "dataset", "init", "rescale"]
 CELL = [*SAME, "budget", "asked_sparsity"]

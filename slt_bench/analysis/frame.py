@@ -9,7 +9,7 @@ from math import prod
 import pandas as pd
 
 from slt_bench.records import Record
-from slt_bench.words import count
+from slt_bench.utils.text import count
 
 EMPTY = (
     *("id", "label", "method", "method_version", "purity", "arch", "dataset", "init", "rescale", "budget"),

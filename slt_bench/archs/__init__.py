@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from slt_bench.errors import UserError, unknown
+from slt_bench.utils.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import nn

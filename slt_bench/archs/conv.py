@@ -4,7 +4,7 @@ from torch import nn
 
 from slt_bench.archs import Shape
 from slt_bench.archs.common import activation
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 
 def conv(depth: int, slope: float, shape: Shape, classes: int) -> nn.Module:

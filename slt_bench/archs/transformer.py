@@ -7,7 +7,7 @@ from torch import nn
 
 from slt_bench.archs import Shape
 from slt_bench.archs.common import SMALL_IMAGE
-from slt_bench.errors import unknown
+from slt_bench.utils.errors import unknown
 
 
 def vit(size: str, change: dict[str, Any], few: int, shape: Shape, classes: int) -> nn.Module:

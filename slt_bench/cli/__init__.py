@@ -22,8 +22,8 @@ from slt_bench.cli import (
     tune,
 )
 from slt_bench.cli import list as list_
-from slt_bench.errors import UserError
-from slt_bench.printing import print_anything
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.printing import print_anything
 
 UNUSABLE = (errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP)  # what can be wrong with any path that somebody names
 

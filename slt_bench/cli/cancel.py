@@ -17,11 +17,11 @@ def cancel(
 
     Jobs that run are asked to stop, and write a checkpoint first; the same `run` goes on from there.
     """
-    from slt_bench.errors import UserError
     from slt_bench.execution.cancel import cancel_run
     from slt_bench.jobs import folders
     from slt_bench.runs import read_runs
     from slt_bench.selection import choose
+    from slt_bench.utils.errors import UserError
 
     if bool(names) == everything:
         raise UserError("Name the benchmarks whose runs are to end, or say --all.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slt_bench.cli.options import Plugins, use_plugins
-from slt_bench.loading import OPTIMISERS, load_torch
+from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
     from slt_bench.conformance.conform import Outcome
@@ -37,7 +37,7 @@ def check(
     from slt_bench.conformance.checks import CHECKS
     from slt_bench.conformance.conform import conform
     from slt_bench.selection import choose
-    from slt_bench.words import count
+    from slt_bench.utils.text import count
 
     wanted = choose("check", only, CHECKS) if only else list(CHECKS)
     torch.set_num_threads(1)  # small networks
@@ -69,8 +69,8 @@ def _subjects(names: list[str], assignments: list[str], plugins: list[Path] | No
     from slt_bench import plugins as known
     from slt_bench.benchmark import resolve_settings
     from slt_bench.conformance.subject import Subject
-    from slt_bench.errors import UserError, unknown
     from slt_bench.selection import choose, parse_assignments
+    from slt_bench.utils.errors import UserError, unknown
 
     files = [Path(name) for name in names if name.endswith(".py")]
     for file in files:
@@ -96,8 +96,8 @@ def _name_in(file: Path) -> str:
     Raises:
         UserError: The plug-in cannot be used.
     """
-    from slt_bench.errors import UserError
     from slt_bench.plugins import load
+    from slt_bench.utils.errors import UserError
 
     registry, source = load(), str(file.resolve())
     for name, found in registry.sources.items():

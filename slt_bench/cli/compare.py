@@ -42,8 +42,8 @@ def compare(
     `slt_bench compare dense gates --in lenet_mnist`
     """
     from slt_bench.analysis.compare import compare as compare_tables
-    from slt_bench.files import write_text
     from slt_bench.report.tables.table import as_csv
+    from slt_bench.utils.files import write_text
 
     if within:
         shared = f"{second} against {first}"
@@ -70,7 +70,7 @@ def _table(found: "Found", name: str) -> "pd.DataFrame":
         UserError: There are none.
     """
     from slt_bench.analysis.frame import comparable, frame
-    from slt_bench.errors import UserError
+    from slt_bench.utils.errors import UserError
 
     for place, reason in found.problems.items():
         typer.echo(f"left out: {place}: {reason}", err=True)
@@ -90,8 +90,8 @@ def _table(found: "Found", name: str) -> "pd.DataFrame":
 
 def _found(name: str, results: Path) -> "Found":
     from slt_bench import records
-    from slt_bench.errors import unknown
     from slt_bench.jobs import folders
+    from slt_bench.utils.errors import unknown
 
     commit, colon, benchmark = name.partition(":")
     if colon:
@@ -105,8 +105,8 @@ def _found(name: str, results: Path) -> "Found":
 
 def _at_commit(commit: str, benchmark: str, results: Path) -> "Found":
     """The records of a benchmark as git has them at a commit."""
-    from slt_bench.errors import UserError
     from slt_bench.records import LINES, Found
+    from slt_bench.utils.errors import UserError
 
     place = f"{commit}:./{benchmark}/{LINES}"
     git = ["git", "-C", str(results if results.is_dir() else Path())]
@@ -121,7 +121,7 @@ def _at_commit(commit: str, benchmark: str, results: Path) -> "Found":
 
 def _of_label(table: "pd.DataFrame", label: str, shared: str) -> "pd.DataFrame":
     """The records of one label, under a name that both sides share, whatever its method's version is."""
-    from slt_bench.errors import unknown
+    from slt_bench.utils.errors import unknown
 
     if label not in set(table["label"]):
         raise unknown("label", label, set(table["label"]))
@@ -134,7 +134,7 @@ def _show(found: "Comparison", first: str, second: str) -> None:
     from rich.table import Table
 
     from slt_bench.cli.screen import screen
-    from slt_bench.words import number
+    from slt_bench.utils.text import number
 
     console = screen()
     table = Table(title="accuracy (%)", title_justify="left", box=box.SIMPLE_HEAD)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from slt_bench.benchmark import Job
 from slt_bench.states import ENDED, ORDER, Overview
-from slt_bench.words import duration
+from slt_bench.utils.text import duration
 
 LOOK_SECONDS = 2.0
 Looked = list[tuple[str, list[Job], Overview]]

@@ -17,8 +17,8 @@ def new_method(
 
     `slt_bench new-method my_method --folder my_methods`
     """
-    from slt_bench.errors import UserError
-    from slt_bench.files import make_folder, write_text
+    from slt_bench.utils.errors import UserError
+    from slt_bench.utils.files import make_folder, write_text
 
     text, path = _skeleton(name), folder / f"{name}.py"
     if path.exists():
@@ -37,8 +37,8 @@ def _skeleton(name: str) -> str:
         UserError: It cannot be one, or is taken.
     """
     import slt_bench
-    from slt_bench.errors import UserError
     from slt_bench.plugins import load
+    from slt_bench.utils.errors import UserError
 
     if not (name.isidentifier() and name.isascii()) or name.startswith("_") or keyword.iskeyword(name):
         raise UserError(f"'{name}' cannot be a method's name; letters, digits and underscores can, as in my_method.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from slt_bench.loading import OPTIMISERS, load_torch
+from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
     from slt_bench.benchmark import Benchmark, Entry, Job
@@ -145,9 +145,9 @@ def wish_of(execution: Execution) -> "Wish":
         UserError: One of them cannot be.
     """
     load_torch(OPTIMISERS)
-    from slt_bench.errors import unknown
     from slt_bench.execution.plan import EXECUTORS, Wish
     from slt_bench.selection import parse_options
+    from slt_bench.utils.errors import unknown
 
     if execution.executor not in EXECUTORS:
         raise unknown("executor", execution.executor, EXECUTORS)
@@ -167,8 +167,8 @@ def checked_wish(execution: Execution, *, starts: bool) -> "Wish":
     Raises:
         UserError: One of them cannot be.
     """
-    from slt_bench.execution.cores import count_cores
     from slt_bench.execution.server import start_server
+    from slt_bench.utils.cores import count_cores
 
     may_fit = execution.executor == "auto" and count_cores() > 1 and execution.max_parallel != 1
     if starts and (execution.executor == "local" or may_fit) and not execution.slurm:
@@ -247,7 +247,7 @@ def check_networks(jobs: "list[Job]", unmasked: str) -> None:
 
 def _benchmark(selection: Selection, registry: "Registry") -> "Benchmark":
     """The benchmark that was named, or one of the methods and architectures that were; options replace its values."""
-    from slt_bench.errors import UserError
+    from slt_bench.utils.errors import UserError
 
     if selection.benchmark:
         base = _named(selection)
@@ -261,8 +261,8 @@ def _benchmark(selection: Selection, registry: "Registry") -> "Benchmark":
 
 def _named(selection: Selection) -> "Benchmark":
     from slt_bench.benchmark import load
-    from slt_bench.errors import UserError
     from slt_bench.selection import choose
+    from slt_bench.utils.errors import UserError
 
     if selection.name:
         raise UserError("--name is for benchmarks made of options; with --benchmark the name is that of the file.")
@@ -274,8 +274,8 @@ def _named(selection: Selection) -> "Benchmark":
 
 def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
     from slt_bench.benchmark import LONGEST_NAME, NAME, REFERENCES, Benchmark, Entry
-    from slt_bench.errors import UserError
     from slt_bench.selection import choose
+    from slt_bench.utils.errors import UserError
 
     name = selection.name or "adhoc"
     if not re.fullmatch(NAME, name):
@@ -292,9 +292,9 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     """What the options put in place of a benchmark's values."""
     from slt_bench import archs, data
     from slt_bench.benchmark import LABELS
-    from slt_bench.errors import unknown
     from slt_bench.inits import INITS, RESCALES, Init
     from slt_bench.selection import choose, parse_seeds, parse_sparsities
+    from slt_bench.utils.errors import unknown
 
     if selection.rescale and selection.rescale not in RESCALES:
         raise unknown("rescale", selection.rescale, RESCALES)
@@ -316,8 +316,8 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
 
 
 def _with_settings(selection: Selection, base: "Benchmark") -> "dict[str, Entry]":
-    from slt_bench.errors import unknown
     from slt_bench.selection import parse_assignments
+    from slt_bench.utils.errors import unknown
 
     entries = dict(base.methods)
     for label, settings in parse_assignments(selection.set_ or ()).items():

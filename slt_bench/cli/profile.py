@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slt_bench.cli.options import Plugins, Precision, use_plugins
-from slt_bench.loading import OPTIMISERS, load_torch
+from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,14 +52,14 @@ def profile(
     from slt_bench.benchmark import Budget
     from slt_bench.benchmark import load as load_benchmark
     from slt_bench.data import find
-    from slt_bench.execution.cores import check_threads
-    from slt_bench.execution.device import check_device, pick_device
-    from slt_bench.execution.machine import keep_freed_memory
     from slt_bench.frozen import check_batch_size
     from slt_bench.plugins import load
     from slt_bench.profiling.profile import profile as rows_of
     from slt_bench.profiling.subject import Wish
     from slt_bench.selection import choose
+    from slt_bench.utils.cores import check_threads
+    from slt_bench.utils.device import check_device, pick_device
+    from slt_bench.utils.machine import keep_freed_memory
 
     check_device(device)
     use_plugins(plugins)
@@ -89,7 +89,7 @@ def profile(
 def _keep(rows: "list[Row]", file: Path | None) -> None:
     import json
 
-    from slt_bench.files import write_text
+    from slt_bench.utils.files import write_text
 
     if file:
         write_text(file, json.dumps([row.plain() for row in rows], indent=1) + "\n")

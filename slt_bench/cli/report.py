@@ -49,9 +49,9 @@ def report(
     load_early()
     from slt_bench import records
     from slt_bench.cli.show_report import show_report
-    from slt_bench.errors import UserError
     from slt_bench.jobs import folders
     from slt_bench.report.part import Part
+    from slt_bench.utils.errors import UserError
 
     records.check_writable(out or Path("reports"))
     chosen = names or list(folders(results))
@@ -85,8 +85,8 @@ class _Opened:
 def _open(given: str, results: Path) -> _Opened:
     from slt_bench import records
     from slt_bench.benchmark import benchmark_files, load
-    from slt_bench.errors import unknown
     from slt_bench.jobs import folders, known_jobs
+    from slt_bench.utils.errors import unknown
 
     name = Path(given).stem if given.endswith(".toml") else given.rstrip("/")
     there = folders(results)

@@ -118,9 +118,9 @@ def to_run_again(jobs: "list[Job]", overview: "Overview", rerun: str) -> "list[J
     Raises:
         UserError: `rerun` is no comma list of failed, stale and all.
     """
-    from slt_bench.errors import UserError
     from slt_bench.selection import split_list
     from slt_bench.states import ENDED
+    from slt_bench.utils.errors import UserError
 
     again = {"failed": ("failed", "diverged"), "stale": ("stale",), "all": (*ENDED, "failed", "stale")}
     states: list[str] = []
@@ -151,7 +151,7 @@ def check(
     from slt_bench.data.decoded import decoded
     from slt_bench.data.fetch import fetch
     from slt_bench.data.root import is_present
-    from slt_bench.execution.device import pick_device
+    from slt_bench.utils.device import pick_device
 
     root = data_root or default_root()
     check_networks(todo, unmasked)
@@ -174,7 +174,7 @@ def _run(selected: Selected, plan: "Plan", work: "Work", elsewhere: int, *, wait
     from slt_bench.execution.follow import follow
     from slt_bench.execution.plan import carry_out, submit
     from slt_bench.execution.stop import Stopped, Stopper
-    from slt_bench.words import count
+    from slt_bench.utils.text import count
 
     try:
         with (

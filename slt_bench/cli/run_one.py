@@ -27,11 +27,11 @@ def run_one(
     """
     from slt_bench import records
     from slt_bench.cli.run import check, to_run_again
-    from slt_bench.errors import UserError
     from slt_bench.execution.inline import run_inline
     from slt_bench.execution.plan import make_plan, make_work, stamps
     from slt_bench.execution.stop import Stopped, Stopper
     from slt_bench.states import OPEN, look
+    from slt_bench.utils.errors import UserError
 
     if wish.executor not in ("auto", "inline"):
         raise UserError(f"--job runs one job in this process; it is not for --executor {wish.executor}.")

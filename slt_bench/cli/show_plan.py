@@ -14,7 +14,7 @@ from slt_bench.execution.layout import Array
 from slt_bench.execution.plan import Plan, Wish, make_plan, make_work, scripts
 from slt_bench.inspection import inspect
 from slt_bench.states import ORDER, Overview
-from slt_bench.words import count, duration
+from slt_bench.utils.text import count, duration
 
 
 def show_plan(selected: Selected, overview: Overview, todo: list[Job], wish: Wish) -> None:

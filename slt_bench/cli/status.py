@@ -55,11 +55,11 @@ def status(
 def _looker(selection: Selection, names: list[str] | None, data_root: Path | None) -> "Look":
     """What looks at what was asked for, anew each time it is called."""
     from slt_bench import records
-    from slt_bench.errors import UserError
     from slt_bench.execution.follow import refresh
     from slt_bench.jobs import folders, known_jobs
     from slt_bench.selection import choose
     from slt_bench.states import look
+    from slt_bench.utils.errors import UserError
 
     if selection.benchmark or selection.methods:
         if names:

@@ -65,8 +65,8 @@ def verify(
 
     A score is repeated to the last digit on the same kind of processor, with the same number of threads.
     """
-    from slt_bench.errors import UserError
     from slt_bench.records import TICKET
+    from slt_bench.utils.errors import UserError
     from slt_bench.verify import verify_ticket
 
     files = [file for path in paths for file in (sorted(path.rglob(TICKET)) if path.is_dir() else [path])]
@@ -137,7 +137,7 @@ def _root(given: Path | None) -> Path:
 
 
 def _dataset_of(ticket: "Ticket") -> str:
-    from slt_bench.errors import UserError
+    from slt_bench.utils.errors import UserError
 
     job = ticket.provenance.get("job", {})
     if not (isinstance(job, dict) and job.get("dataset")):

@@ -50,7 +50,7 @@ def tune(
     from slt_bench.plugins import load as load_methods
     from slt_bench.selection import choose
     from slt_bench.tuning import trials, tuning_benchmark, winners
-    from slt_bench.words import count
+    from slt_bench.utils.text import count
 
     use_plugins(plugins)
     registry, benchmark = load_methods(), load(name)
@@ -81,8 +81,8 @@ def tune(
 def _warn_of_twins(name: str, registry: "Registry") -> None:
     """Say so where labels of a benchmark have become the same by what was found for them: `run` refuses it."""
     from slt_bench.benchmark import load
-    from slt_bench.errors import UserError
     from slt_bench.grid import jobs
+    from slt_bench.utils.errors import UserError
 
     try:
         jobs(load(name), registry)
@@ -96,7 +96,7 @@ def _show(best: "Sequence[Winner]", found: "Sequence[Trial]", seconds: float) ->
 
     from slt_bench.cli.screen import screen
     from slt_bench.tuning import at_an_end
-    from slt_bench.words import duration, number
+    from slt_bench.utils.text import duration, number
 
     trials = f"best of {best[0].trials} trials, {duration(seconds)} in all"
     table = Table(title=f"validation accuracy (%), {trials}", title_justify="left", box=box.SIMPLE_HEAD)
@@ -123,7 +123,7 @@ def _write(file: Path, best: "Sequence[Winner]") -> None:
     import tomlkit
     from tomlkit.items import InlineTable
 
-    from slt_bench.files import write_text
+    from slt_bench.utils.files import write_text
 
     text = file.read_bytes().decode("utf-8")  # with its line ends, and the byte order mark that some editors write
     mark = "\ufeff" if text.startswith("\ufeff") else ""

@@ -18,7 +18,7 @@ from rich.progress import (
 
 from slt_bench.benchmark import Job
 from slt_bench.records import Record
-from slt_bench.words import count
+from slt_bench.utils.text import count
 
 
 class ConsoleWatcher:

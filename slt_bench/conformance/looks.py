@@ -14,7 +14,7 @@ from slt_bench.data.dataset import Dataset
 from slt_bench.data.pipeline import normalise
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method, SparsityControl
-from slt_bench.words import number
+from slt_bench.utils.text import number
 
 APPROXIMATE = 0.1  # how far an "approximate" sparsity may be off
 STEPS = 4

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slt_bench.errors import UserError, unknown
+from slt_bench.utils.errors import UserError, unknown
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from pathlib import Path
 from slt_bench.data.catalogue import HASH_DIGITS
 from slt_bench.data.folder import FolderData, look
 from slt_bench.data.root import default_root
-from slt_bench.errors import StorageError, UserError
-from slt_bench.files import make_folder, write_text
+from slt_bench.utils.errors import StorageError, UserError
+from slt_bench.utils.files import make_folder, write_text
 
 FOLDERS = "folders"  # in the data root
 RULES = b"slt_bench class folders 2\n"  # another number where decoding changes: the same files are other pixels then

@@ -20,7 +20,7 @@ from slt_bench.data.catalogue import DatasetInfo, find, is_folder
 from slt_bench.data.decoded import Decoded, decoded
 from slt_bench.data.folder import Part
 from slt_bench.data.root import Place, locate
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 Arrays = tuple[formats.Images, formats.Labels]
 VALIDATION_SHARE = 0.1

@@ -23,9 +23,9 @@ from slt_bench.data.content import CHUNK, FOLDERS, Tell, combine, data_hash
 from slt_bench.data.folder import PARTS, FolderData, Part, folder_info, look
 from slt_bench.data.picture import ALPHA, DEEP, TURNED, decode
 from slt_bench.data.scratch import LOCK, remove_abandoned, scratch_folder
-from slt_bench.errors import UserError
-from slt_bench.files import make_folder, seal, storage_error, unseal, write_text
-from slt_bench.words import count
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.files import make_folder, seal, storage_error, unseal, write_text
+from slt_bench.utils.text import count
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,8 +23,8 @@ from slt_bench.data.content import Tell
 from slt_bench.data.decoded import decoded
 from slt_bench.data.folder import look
 from slt_bench.data.root import is_present, md5_of, verify
-from slt_bench.errors import UserError
-from slt_bench.files import published
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.files import published
 
 Source = Literal["auto", "torchvision", "mirror"]
 DEBIAN_PACKAGE = "dataset-fashion-mnist"

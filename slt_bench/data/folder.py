@@ -16,8 +16,8 @@ from typing import Literal
 
 from slt_bench.data.catalogue import FOLDER_EPOCHS, DatasetInfo, folder_name, split_folder_name
 from slt_bench.data.picture import endings
-from slt_bench.errors import UserError
-from slt_bench.words import count
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.text import count
 
 PARTS = {"train": ("train",), "test": ("val", "validation", "test")}
 LEAST_TRAIN = 5  # one to choose by, and some to learn from

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]

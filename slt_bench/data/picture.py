@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

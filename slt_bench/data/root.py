@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slt_bench.data.catalogue import CIFAR10_BINARY_FOLDER, CIFAR10_BINARY_MD5, DatasetInfo
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 VARIABLE = "SLT_BENCH_DATA"
 DEBIAN_FOLDERS = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}  # its package dataset-fashion-mnist

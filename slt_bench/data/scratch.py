@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from slt_bench.files import TEMPORARY
+from slt_bench.utils.files import TEMPORARY
 
 LOCK = "lock"
 ABANDONED_SECONDS = 86_400.0  # since the last write of a process that cannot be asked

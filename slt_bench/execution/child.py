@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from slt_bench.errors import UserError
 from slt_bench.execution.server import start_server
 from slt_bench.execution.stop import SIGNALS, Stopped, Stopper
 from slt_bench.execution.unit import run_unit
 from slt_bench.execution.work import Work
+from slt_bench.utils.errors import UserError
 
 BUSY = 75  # exit code: another process is at a job
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from slt_bench.attempts import CHECKPOINT
 from slt_bench.checkpoint import Checkpoint, read_checkpoint, set_aside, write_checkpoint
-from slt_bench.errors import StorageError
 from slt_bench.execution.stop import Stopper
-from slt_bench.sealed import DamagedError
+from slt_bench.utils.errors import StorageError
+from slt_bench.utils.tensor_file import DamagedError
 
 MOST_TIME = 0.02  # of a search's time that goes into writing checkpoints
 WORTH_SECONDS = 10.0  # of work: less is not kept at the end of a search

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
-from slt_bench.files import storage_error
-from slt_bench.printing import print_anything
+from slt_bench.utils.files import storage_error
+from slt_bench.utils.printing import print_anything
 
 LOG = "log.txt"
 NAMES = ("slt_bench.job", "py.warnings")

@@ -19,14 +19,14 @@ from slt_bench.data.dataset import load as load_data
 from slt_bench.divergence import check_finite, diverging
 from slt_bench.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
 from slt_bench.execution.keeper import CheckpointKeeper
-from slt_bench.files import TEMPORARY
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
 from slt_bench.records import GATE_BINS, LayerDensity
 from slt_bench.search import OnStep, searching, validate
 from slt_bench.steps import Driven, Rest
 from slt_bench.ticket import Ticket, read_ticket, write_ticket
-from slt_bench.words import number
+from slt_bench.utils.files import TEMPORARY
+from slt_bench.utils.text import number
 
 CANDIDATE = f"{TEMPORARY}{records.TICKET}"  # a ticket that has no record yet
 

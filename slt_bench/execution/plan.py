@@ -10,14 +10,10 @@ import torch
 from slt_bench import records, runs
 from slt_bench.benchmark import Job
 from slt_bench.cost import Cost, Costs, Kind, from_records, kind
-from slt_bench.errors import UserError
 from slt_bench.execution import queue, slurm
-from slt_bench.execution.cores import check_threads, count_cores, threads_of_environment
-from slt_bench.execution.device import check_device, pick_device
 from slt_bench.execution.inline import run_inline
 from slt_bench.execution.layout import Array, Needs, arrange, packs
 from slt_bench.execution.local import Slot, make_slots, run_local
-from slt_bench.execution.machine import provenance
 from slt_bench.execution.probe import probe
 from slt_bench.execution.resources import needs_of, threads_of, with_options
 from slt_bench.execution.stop import Stopper
@@ -25,6 +21,10 @@ from slt_bench.execution.work import Context, Watcher, Work
 from slt_bench.plugins import plugin_folders
 from slt_bench.records import Found
 from slt_bench.runs import Executor
+from slt_bench.utils.cores import check_threads, count_cores, threads_of_environment
+from slt_bench.utils.device import check_device, pick_device
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.machine import provenance
 
 SLURM_PARALLEL = 64
 Asked = Executor | Literal["auto"]

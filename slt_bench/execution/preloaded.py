@@ -1,6 +1,6 @@
 """What the fork server has loaded when it forks: importing this module loads it all."""
 
-from slt_bench.loading import OPTIMISERS, load_torch
+from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 load_torch(
     OPTIMISERS,

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 PATIENCE_SECONDS = 60
 DEFAULT_MAX_ARRAY = 1001

@@ -7,8 +7,8 @@ from slt_bench.benchmark import Job
 from slt_bench.execution.attempt import attempt_all, died
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Silent, Work
-from slt_bench.loading import OPTIMISERS, load_torch
 from slt_bench.plugins import VARIABLE
+from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 WAIT_SECONDS = 2.0
 

@@ -15,17 +15,17 @@ from slt_bench.attempts import read_attempts
 from slt_bench.benchmark import Job, resolve_settings
 from slt_bench.data.catalogue import known_hash
 from slt_bench.divergence import Diverged
-from slt_bench.errors import StorageError
-from slt_bench.execution.device import pick_device
 from slt_bench.execution.keeper import CheckpointKeeper
-from slt_bench.execution.machine import keep_freed_memory, peak_memory_mb, provenance, reset_peak_memory
 from slt_bench.execution.measure import CANDIDATE, measuring
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Context
-from slt_bench.files import storage_error
 from slt_bench.records import Record
 from slt_bench.search import OnStep
 from slt_bench.steps import Driven, drive
+from slt_bench.utils.device import pick_device
+from slt_bench.utils.errors import StorageError
+from slt_bench.utils.files import storage_error
+from slt_bench.utils.machine import keep_freed_memory, peak_memory_mb, provenance, reset_peak_memory
 
 log = logging.getLogger("slt_bench.job")
 

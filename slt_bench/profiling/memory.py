@@ -4,8 +4,8 @@ import multiprocessing
 
 import torch
 
-from slt_bench.execution.machine import keep_freed_memory, peak_memory_mb, reset_peak_memory
 from slt_bench.profiling.subject import Subject, Wish
+from slt_bench.utils.machine import keep_freed_memory, peak_memory_mb, reset_peak_memory
 
 STEPS = 3
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from slt_bench import plugins
-from slt_bench.errors import UserError
-from slt_bench.execution.machine import provenance
 from slt_bench.method import OptimizerSettings
 from slt_bench.profiling.memory import peak_memory
 from slt_bench.profiling.peak import measure_peak
 from slt_bench.profiling.roofline import Peak, Work, best_of, count
 from slt_bench.profiling.subject import PARTS, Subject, Wish
 from slt_bench.profiling.timing import Times, time_steps
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.machine import provenance
 
 DENSE = "dense"
 

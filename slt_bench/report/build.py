@@ -12,8 +12,6 @@ from slt_bench.analysis.networks import NETWORK, UNDER, baseline_of, has_wider
 from slt_bench.analysis.verdicts import Judged, judge
 from slt_bench.analysis.widths import narrower
 from slt_bench.benchmark import REFERENCES
-from slt_bench.errors import UserError, unknown
-from slt_bench.files import write_text
 from slt_bench.published import Claim
 from slt_bench.records import Found, Record
 from slt_bench.report.overall import Overall, overall_plates
@@ -22,6 +20,8 @@ from slt_bench.report.plates import Material
 from slt_bench.report.pool import drawing
 from slt_bench.report.style import looks
 from slt_bench.report.tables.table import Table
+from slt_bench.utils.errors import UserError, unknown
+from slt_bench.utils.files import write_text
 
 BASELINE = "edgepopup"  # that ratios are taken to where nobody names another, and it is there
 LONGEST_STEM = 120

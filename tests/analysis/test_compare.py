@@ -10,7 +10,7 @@ from scipy import stats
 from tables import table
 
 from slt_bench.analysis.compare import compare, holm
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 seeds = st.lists(st.floats(0.1, 0.9).map(lambda value: round(value, 4)), min_size=2, max_size=6)
 

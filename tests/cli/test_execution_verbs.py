@@ -21,7 +21,7 @@ from slt_bench.execution.log import LOG
 from slt_bench.records import Found, Record
 from slt_bench.runs import Run, Unit
 from slt_bench.states import Overview
-from slt_bench.words import duration
+from slt_bench.utils.text import duration
 
 CHOICE = ["--archs", "lenet300", "--datasets", "digits", "--no-references", "--name", "tiny", "--epochs", "2"]
 QUICK = ["--methods", "random_mask", *CHOICE]  # nothing to train

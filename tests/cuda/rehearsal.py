@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from slt_bench.data import dataset, pipeline
-from slt_bench.execution import machine
+from slt_bench.utils import machine
 
 CUDA = torch.device("cuda", 0)
 READS = {"item", "tolist", "__bool__", "__int__", "__float__", "__index__", "__contains__", "is_nonzero"}

@@ -17,19 +17,20 @@ import numpy as np
 import pytest
 import torch
 
-from slt_bench import attempts, plugins, records, sealed
+from slt_bench import attempts, plugins, records
 from slt_bench.attempts import ATTEMPTS, CHECKPOINT, PROGRESS, kept_fraction, read_attempts, start_attempt
 from slt_bench.claims import CLAIM, claimed, read_claim
-from slt_bench.errors import StorageError
 from slt_bench.execution import inline, keeper, measure
 from slt_bench.execution.attempt import FRUITLESS_STARTS, attempt
 from slt_bench.execution.inline import run_inline
 from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import SIGNALS, Stopped, Stopper
 from slt_bench.execution.work import Context, Silent, Work
-from slt_bench.files import TEMPORARY
 from slt_bench.method import Method, OptimizerSettings, straight_through
 from slt_bench.ticket import read_ticket
+from slt_bench.utils import tensor_file
+from slt_bench.utils.errors import StorageError
+from slt_bench.utils.files import TEMPORARY
 
 NOWHERE = Path("no-data")  # digits come with scikit-learn
 STEPS = 40  # of the jobs here: two epochs of 20
@@ -153,7 +154,7 @@ def measured(record):
 
 def full_disk(monkeypatch, name):
     """Refuse tensor files of that name, half of which is written."""
-    save = sealed.save_file
+    save = tensor_file.save_file
 
     def refuse(tensors, path, metadata):
         save(tensors, path, metadata)
@@ -161,7 +162,7 @@ def full_disk(monkeypatch, name):
             path.write_bytes(path.read_bytes()[:100])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(sealed, "save_file", refuse)
+    monkeypatch.setattr(tensor_file, "save_file", refuse)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ from slt_bench.attempts import kept_fraction, read_attempts, read_progress
 from slt_bench.benchmark import Budget
 from slt_bench.claims import claimed, read_claim, start_time
 from slt_bench.cli import main
-from slt_bench.errors import StorageError
 from slt_bench.execution import local
 from slt_bench.execution.inline import run_inline
 from slt_bench.execution.local import Slot, run_local
@@ -24,6 +23,7 @@ from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Context, Silent, Work
 from slt_bench.plugins import VARIABLE
+from slt_bench.utils.errors import StorageError
 
 PLUGIN = '''
 """Does by its seed: 0 dies always, 1 dies once after two checkpoints, 2 raises, others learn, slowly if asked to."""

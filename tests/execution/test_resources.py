@@ -11,11 +11,11 @@ from slt_bench import archs, cost
 from slt_bench.benchmark import Budget
 from slt_bench.cost import Cost, Costs
 from slt_bench.execution import local
-from slt_bench.execution.cores import threads_of_environment
 from slt_bench.execution.layout import Needs
 from slt_bench.execution.local import Slot, make_slots
 from slt_bench.execution.resources import memory_gb, needs_of, threads_of, with_options
 from slt_bench.frozen import check_shape, footprint
+from slt_bench.utils.cores import threads_of_environment
 
 LADDER = (("lenet300", "mnist"), ("resnet20", "cifar10"), ("resnet18", "cifar10"), ("wrn28_10", "cifar10"))
 NOTHING = Costs()

@@ -268,7 +268,7 @@ def test_freed_memory_is_kept_for_the_next_step():
     code = """
 from pathlib import Path
 import torch
-from slt_bench.execution.machine import keep_freed_memory
+from slt_bench.utils.machine import keep_freed_memory
 def held():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 def given_back():

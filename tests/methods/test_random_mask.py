@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from tickets import ticket_of
 
-from slt_bench.errors import UserError
 from slt_bench.frozen import FrozenNetwork
 from slt_bench.plugins import load
 from slt_bench.ticket import write_ticket
+from slt_bench.utils.errors import UserError
 
 RANDOM_MASK = load().find("random_mask")
 spread_exactly = sys.modules[RANDOM_MASK.__module__].spread_exactly

@@ -16,14 +16,14 @@ import pytest
 import torch
 
 import slt_bench.profiling.profile as profiles
-from slt_bench.errors import UserError
-from slt_bench.execution.machine import provenance
 from slt_bench.profiling import timing
 from slt_bench.profiling.memory import peak_memory
 from slt_bench.profiling.profile import profile
 from slt_bench.profiling.roofline import Peak
 from slt_bench.profiling.subject import PARTS, Subject, Wish
 from slt_bench.profiling.timing import WARM, Times, time_steps
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.machine import provenance
 
 
 def test_a_round_times_every_subject_and_the_parts_add_up():

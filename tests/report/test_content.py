@@ -8,11 +8,11 @@ import subprocess
 import pytest
 from material import add_record
 
-from slt_bench.errors import UserError
-from slt_bench.files import seal
 from slt_bench.records import Found, read
 from slt_bench.report.build import Source, build
 from slt_bench.report.tables.table import Table
+from slt_bench.utils.errors import UserError
+from slt_bench.utils.files import seal
 
 KINDS = {"accuracy", "comparable", "layers", "gap", "gates", "learning", "sanity", "cost-1"}
 NAMES = ["$x^2$", "_hidden", "a\nb", "%&#{}~\\", "|pipe|", "méthode ☃", "x" * 300, "</svg><b>", "[bold]", "../../up"]

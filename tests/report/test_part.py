@@ -2,10 +2,10 @@
 
 import pytest
 
-from slt_bench.errors import UserError
 from slt_bench.published import Claim
 from slt_bench.report.build import Source, build
 from slt_bench.report.part import Part
+from slt_bench.utils.errors import UserError
 
 
 @pytest.fixture

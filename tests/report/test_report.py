@@ -6,11 +6,11 @@ import pytest
 from material import PENDING, add_record
 
 from slt_bench.benchmark import Budget
-from slt_bench.errors import UserError
 from slt_bench.records import Found
 from slt_bench.report.build import Source, build
 from slt_bench.report.style import looks
 from slt_bench.report.tables.table import Table
+from slt_bench.utils.errors import UserError
 
 
 class Page(html.parser.HTMLParser):

@@ -7,7 +7,7 @@ notebook has chosen, has a part in them.
 import os
 from types import ModuleType
 
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 BACKEND = "MPLBACKEND"
 

@@ -16,10 +16,10 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from slt_bench.files import published
 from slt_bench.report.figures.fonts import readable
 from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES
-from slt_bench.words import number
+from slt_bench.utils.files import published
+from slt_bench.utils.text import number
 
 PNG_DPI = 200
 FORMATS = ("pdf", "svg", "png")

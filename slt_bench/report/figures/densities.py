@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from slt_bench.report.figures.axes import by_label, lowest, panels, rounded, short_names, spread
-from slt_bench.words import number
+from slt_bench.utils.text import number
 
 FEW_LAYERS, FEW_SPARSITIES = 12, 10  # up to which cells hold their number
 MOST_TICKS = 8

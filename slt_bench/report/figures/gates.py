@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from slt_bench.report.figures.axes import by_label, lowest, panels, position, short_names, sparsity_axis, spread
 from slt_bench.report.figures.legends import legend_of, legend_outside
 from slt_bench.report.style import Looks
-from slt_bench.words import number
+from slt_bench.utils.text import number
 
 MANY = 4  # histograms in a panel
 SHADES = ("#000000", "#0072B2", "#D55E00", "#999933")

@@ -8,7 +8,7 @@ from slt_bench.benchmark import REFERENCES
 from slt_bench.report.figures.axes import by_label, panels, short_names, spread
 from slt_bench.report.figures.legends import legend_of
 from slt_bench.report.style import DENSE, Looks
-from slt_bench.words import number
+from slt_bench.utils.text import number
 
 MANY = 3  # sparsities that are shown
 

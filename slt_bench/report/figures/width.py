@@ -8,7 +8,7 @@ from slt_bench.benchmark import REFERENCES
 from slt_bench.report.figures.axes import by_label, depth, limit_accuracies, panels, spread
 from slt_bench.report.figures.legends import REFERENCE_LOOKS, legend_outside, line, methods
 from slt_bench.report.style import Looks
-from slt_bench.words import number
+from slt_bench.utils.text import number
 
 ROWS = 3  # sparsities in a figure
 DEEP = 5.0  # as of `axes.depth`: narrow networks are less accurate without failing

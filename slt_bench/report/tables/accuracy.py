@@ -7,7 +7,7 @@ import pandas as pd
 
 from slt_bench.benchmark import REFERENCES, SPARSITY_TOLERANCE
 from slt_bench.report.tables.table import Table, percent
-from slt_bench.words import number
+from slt_bench.utils.text import number
 
 BY_METHOD = "method (purity)"
 

@@ -9,7 +9,7 @@ from slt_bench.analysis.statistics import Interval
 from slt_bench.analysis.verdicts import Judged
 from slt_bench.published import Claim
 from slt_bench.report.tables.table import Table, percent
-from slt_bench.words import number
+from slt_bench.utils.text import number
 
 
 def claims_table(verdicts: Sequence[Judged]) -> Table:

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from slt_bench.report.tables.table import Table
-from slt_bench.words import number
+from slt_bench.utils.text import number
 
 
 def dead_table(dead: pd.DataFrame) -> Table:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from slt_bench.words import number
+from slt_bench.utils.text import number
 
 LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "_%&#{}$"}

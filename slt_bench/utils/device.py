@@ -2,7 +2,7 @@
 
 import torch
 
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 
 def pick_device(device: str) -> str:

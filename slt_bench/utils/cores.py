@@ -2,7 +2,7 @@
 
 import os
 
-from slt_bench.errors import UserError
+from slt_bench.utils.errors import UserError
 
 VARIABLE = "OMP_NUM_THREADS"
 

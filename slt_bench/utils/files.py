@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
-from slt_bench.errors import StorageError
+from slt_bench.utils.errors import StorageError
 
 TEMPORARY = ".partial-"  # begins the names of files that nobody should read
 _MARK = ',"checksum":"'

@@ -16,7 +16,7 @@ def _fresh(code: str, cwd: Path | None = None) -> str:
 def test_nothing_is_collected_while_torch_loads_and_the_collector_is_left_as_it_was(state):
     code = f"""
 import gc, sys
-from slt_bench.loading import load_torch
+from slt_bench.utils.import_torch import load_torch
 gc.{state}()
 before, collections = gc.isenabled(), []
 gc.callbacks.append(lambda phase, _: collections.append(phase))
@@ -30,7 +30,7 @@ print({{"torch", "torch._dynamo", "sklearn.datasets"}} <= sys.modules.keys())
 def test_a_second_call_freezes_nothing_more():
     code = """
 import gc
-from slt_bench.loading import load_torch
+from slt_bench.utils.import_torch import load_torch
 load_torch()
 before, more = gc.get_freeze_count(), [[] for _ in range(1000)]
 load_torch()
@@ -42,7 +42,7 @@ print(gc.get_freeze_count() == before)
 def test_a_module_that_is_not_there_leaves_the_collector_on():
     code = """
 import gc
-from slt_bench.loading import load_torch
+from slt_bench.utils.import_torch import load_torch
 try:
     load_torch("not_there")
 except ImportError as error:
@@ -54,7 +54,7 @@ except ImportError as error:
 def test_nothing_that_was_loaded_is_looked_through_again_at_the_end():
     code = """
 import gc
-from slt_bench.loading import load_torch
+from slt_bench.utils.import_torch import load_torch
 load_torch()
 gc.unfreeze()
 gc.callbacks.append(lambda phase, _: phase == "start" and print(len(gc.get_objects()) < 10_000))
@@ -122,5 +122,5 @@ def test_threads_do_not_spin_for_long_unless_the_user_says_so(monkeypatch, given
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    code = f"import os; import slt_bench.loading as l; l.load_torch(); print([os.environ.get(n) for n in {names}])"
+    code = f"import os; import slt_bench.utils.import_torch as l; l.load_torch(); print([os.environ.get(n) for n in {names}])"
     assert _fresh(code).strip() == str(list(kept))

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from slt_bench.files import published
+from slt_bench.utils.files import published
 
 
 class DamagedError(Exception):

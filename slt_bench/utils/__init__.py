@@ -1,0 +1,1 @@
+"""Errors, files, text and machines: what every room may use."""
