@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from slt_bench import archs
 from slt_bench.data import find
+from slt_bench.network import architectures
 from slt_bench.profiling.subject import Subject, Wish
 from slt_bench.profiling.timing import time_steps
 from slt_bench.steps import autocast
@@ -47,11 +47,11 @@ class Plain:
     """Dense training that takes steps."""
 
     def __init__(self, arch: str, wish: Wish) -> None:
-        self.device, self.wish, info = torch.device(wish.device), wish, find(archs.find(arch).dataset)
+        self.device, self.wish, info = torch.device(wish.device), wish, find(architectures.find(arch).dataset)
         images = torch.randn(4 * wish.batch_size, *info.shape, device=self.device)
         self.images = images.to(memory_format=torch.channels_last)
         self.labels = torch.randint(info.classes, (len(images),), device=self.device)
-        network = archs.find(arch).build(info.shape, info.classes)
+        network = architectures.find(arch).build(info.shape, info.classes)
         network = network.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True)
         self.forward = torch.compile(network) if wish.compiled else network

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from slt_bench import archs
 from slt_bench.data.catalogue import folder_name, folder_title, split_folder_name
+from slt_bench.network import architectures
 from slt_bench.plugins import Registry, suite_folder
 from slt_bench.published import Claim
 from slt_bench.selection import parse_seeds
@@ -235,7 +235,7 @@ class Benchmark(Model):
                     raise ValueError(
                         str(unknown(f"architecture of '{label}' in a claim of {claim.who}", claim.arch, runs_on))
                     )
-            datasets = self.datasets or (archs.find(claim.arch).dataset,)
+            datasets = self.datasets or (architectures.find(claim.arch).dataset,)
             if claim.dataset and claim.dataset not in datasets:
                 raise ValueError(str(unknown(f"data set in a claim of {claim.who}", claim.dataset, datasets)))
         for label, entry in self.methods.items():

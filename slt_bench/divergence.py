@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.utils.errors import NotFiniteError
 
 EVERY = 100  # steps between two reads of what a GPU has noted, since a read waits for the device

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slt_bench import streams
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Split
 from slt_bench.data.pipeline import plain_batches
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network import streams
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.ticket import Ticket
 from slt_bench.utils.errors import NotFiniteError
 

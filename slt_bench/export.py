@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import slt_bench
-from slt_bench import archs, data
-from slt_bench.archs import Shape
+from slt_bench import data
+from slt_bench.network import architectures
+from slt_bench.network.architectures import Shape
 from slt_bench.standalone import standalone
 from slt_bench.ticket import Subnetwork, Ticket
 from slt_bench.utils.errors import UserError
@@ -97,9 +98,9 @@ def export_torch(ticket: Ticket, folder: Path) -> list[Path]:
 
 def source(ticket: Ticket) -> str:
     """A module of Python that builds a ticket's network and loads its state dictionary."""
-    arch = archs.find(ticket.arch)
+    arch = architectures.find(ticket.arch)
     module, function = arch.function.split(":")
-    found = standalone(f"slt_bench.archs.{module}", function)
+    found = standalone(f"slt_bench.network.architectures.{module}", function)
     others = [name for name in ("timm", "torchvision") if f"import {name}" in found.imports]
     channels, height, width = ticket.shape
     return TEMPLATE.format(

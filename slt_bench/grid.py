@@ -5,11 +5,11 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from slt_bench import archs
 from slt_bench.benchmark import SMOKE_BATCH, Benchmark, Budget, Entry, Job, resolve_settings
 from slt_bench.data.catalogue import canonical, is_folder, usual_epochs
 from slt_bench.data.content import data_hash
-from slt_bench.inits import Init
+from slt_bench.network import architectures
+from slt_bench.network.inits import Init
 from slt_bench.plugins import Registry
 from slt_bench.selection import check_sparsity
 from slt_bench.utils.errors import UserError
@@ -43,7 +43,7 @@ def jobs(
         own = benchmark.methods[label]
         if own.archs and arch not in own.archs:
             continue
-        usual = (archs.find(arch).dataset,)
+        usual = (architectures.find(arch).dataset,)
         for dataset in benchmark.datasets or usual:
             for sparsity in wanted[label]:
                 job = Job(

@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slt_bench.frozen import FrozenNetwork
-from slt_bench.in_place import straight_through_
-from slt_bench.noise import add_noise_, noise
-from slt_bench.products import magnitude
-from slt_bench.ranking import Brackets, keep_top, keep_top_of_each, kth_smallest
-from slt_bench.streams import derive_seed
+from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.network.ops.in_place import straight_through_
+from slt_bench.network.ops.noise import add_noise_, noise
+from slt_bench.network.ops.products import magnitude
+from slt_bench.network.ops.topk import Brackets, keep_top, keep_top_of_each, kth_smallest
+from slt_bench.network.streams import derive_seed
 from slt_bench.utils.errors import UserError
 
 __all__ = [

@@ -20,8 +20,8 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.steps import Driven, Rest, Result, Step, Taken, autocast
 
 

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from slt_bench.streams import derive_seed
+from slt_bench.network.streams import derive_seed
 from slt_bench.utils.errors import UserError, unknown
 from slt_bench.utils.import_torch import load_torch
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from slt_bench.streams import derive_seed
+from slt_bench.network.streams import derive_seed
 
 
 def seed_all(seed: int) -> None:

@@ -60,7 +60,7 @@ class Record(BaseModel):
         settings: Every setting, defaults included.
         n: Number of maskable weights.
         unmasked: The share of the network's multiplied numbers that its masks do not decide, in [0, 1], as
-            `slt_bench.inspection` defines it; None where that was not found out.
+            `slt_bench.network.inspection` defines it; None where that was not found out.
         metrics: Accuracies and shares, in [0, 1].
         flags: What makes the ticket doubtful.
         layers: Layer densities.

@@ -32,7 +32,7 @@ def standalone(module: str, name: str) -> Standalone:
     """A top-level definition and all that it uses, from modules of the suite that import it by its own name.
 
     Args:
-        module: As in `slt_bench.archs.conv`.
+        module: As in `slt_bench.network.architectures.conv`.
         name: Of a function, a class or an assignment in it.
     """
     found = Standalone()

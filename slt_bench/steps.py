@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
+from slt_bench.network.frozen import FrozenNetwork
 
 STEP_PARTS = ("gates", "forward", "backward", "update")
 Result = TypeVar("Result")

@@ -26,8 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from torch import Tensor, nn
 
 from slt_bench import mask_code
-from slt_bench.frozen import FrozenNetwork, check_shape
 from slt_bench.method import Purity
+from slt_bench.network.frozen import FrozenNetwork, check_shape
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.tensor_file import DamagedError, read_sealed, write_sealed
 

@@ -2,7 +2,7 @@
 
 from slt_bench.benchmark import Budget
 from slt_bench.evaluate import accuracy, measure_statistics
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
 from slt_bench.search import search
 

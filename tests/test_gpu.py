@@ -6,8 +6,8 @@ import torch
 from slt_bench.benchmark import Budget
 from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import keep_top, kth_smallest
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
 
 pytestmark = pytest.mark.gpu

@@ -16,7 +16,7 @@ from slt_bench.execution.attempt import attempt, attempt_all
 from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Silent, Work
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.pack import Pack, PackedNetworks
 from slt_bench.search import search, searching
 

@@ -17,8 +17,8 @@ from numpy._core import _multiarray_umath as umath
 from tickets import random_mask, ticket_of
 from weights_here import RECORDED, keys, weight_hash
 
-from slt_bench.archs import ARCHS
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.architectures import ARCHS
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.ticket import write_ticket
 
 CHECKOUT = Path(__file__).parents[1]

@@ -12,8 +12,8 @@ from slt_bench.data import find
 from slt_bench.data.root import is_present
 from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.grid import jobs
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.states import look
 
 FOLDER = Path(__file__).parents[1] / "results" / "lenet_mnist"

@@ -8,10 +8,10 @@ from torch._subclasses import FakeTensor
 
 from slt_bench.benchmark import Budget
 from slt_bench.data.dataset import load as load_data
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import noise
+from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.network.ops.products import PIECE
 from slt_bench.plugins import load
-from slt_bench.products import PIECE
 from slt_bench.search import search
 
 STEPS = 6  # after which the threshold of gates was found twice

@@ -13,7 +13,7 @@ from slt_bench.benchmark import resolve_settings
 from slt_bench.data import default_root
 from slt_bench.data.dataset import load
 from slt_bench.data.pipeline import normalise
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "silent_units.py"
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tickets import random_mask, ticket_of
 from torch.nn import functional
 
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
 from slt_bench.ticket import Ticket, read_ticket, write_ticket
 from slt_bench.utils.errors import UserError

@@ -2,7 +2,7 @@
 
 import torch
 
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.ticket import Ticket
 
 

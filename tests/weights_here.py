@@ -27,7 +27,7 @@ def keys():
 
 def weight_hash(key):
     """SHA-256 of the frozen weights that a key names."""
-    from slt_bench.frozen import FrozenNetwork
+    from slt_bench.network.frozen import FrozenNetwork
 
     arch, shape, init, seed = key.split("|")
     sides = tuple(map(int, shape.split("x")))

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from slt_bench.archs import hidden_widths, is_known, is_leaky
 from slt_bench.benchmark import REFERENCES
+from slt_bench.network.architectures import hidden_widths, is_known, is_leaky
 
 ROUNDED = 0.5  # of a unit
 

@@ -62,12 +62,14 @@ def _methods() -> None:
 
 
 def _archs() -> None:
-    from slt_bench import archs
+    from slt_bench.network import architectures
 
     _show(
-        "architectures", ("name", "usual data", "what it is"), [(n, a.dataset, a.about) for n, a in archs.ARCHS.items()]
+        "architectures",
+        ("name", "usual data", "what it is"),
+        [(n, a.dataset, a.about) for n, a in architectures.ARCHS.items()],
     )
-    typer.echo(f"  also: {archs.FAMILIES}\n")
+    typer.echo(f"  also: {architectures.FAMILIES}\n")
 
 
 def _datasets() -> None:
@@ -91,6 +93,6 @@ def _few(names: list[str], most: int = 5) -> str:
 
 
 def _inits() -> None:
-    from slt_bench.inits import DEFAULT_RANGE, INITS
+    from slt_bench.network.inits import DEFAULT_RANGE, INITS
 
     _show("inits", ("name",), [(f"{name}:A (A = {DEFAULT_RANGE:g})" if name == "uniform" else name,) for name in INITS])

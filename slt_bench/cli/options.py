@@ -234,8 +234,8 @@ def check_networks(jobs: "list[Job]", unmasked: str) -> None:
         UserError: One cannot, or does not exist.
     """
     from slt_bench.data import find
-    from slt_bench.frozen import check_batch_size
-    from slt_bench.inspection import inspect
+    from slt_bench.network.frozen import check_batch_size
+    from slt_bench.network.inspection import inspect
 
     for arch, dataset, batch_size in dict.fromkeys((job.arch, job.dataset, job.budget.batch_size) for job in jobs):
         info = find(dataset)
@@ -290,16 +290,17 @@ def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
 
 def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     """What the options put in place of a benchmark's values."""
-    from slt_bench import archs, data
+    from slt_bench import data
     from slt_bench.benchmark import LABELS
-    from slt_bench.inits import INITS, RESCALES, Init
+    from slt_bench.network import architectures
+    from slt_bench.network.inits import INITS, RESCALES, Init
     from slt_bench.selection import choose, parse_seeds, parse_sparsities
     from slt_bench.utils.errors import unknown
 
     if selection.rescale and selection.rescale not in RESCALES:
         raise unknown("rescale", selection.rescale, RESCALES)
     readers: dict[str, Callable[[str], object]] = {
-        "archs": lambda text: tuple(choose("architecture", text, archs.ARCHS, archs.is_known)),
+        "archs": lambda text: tuple(choose("architecture", text, architectures.ARCHS, architectures.is_known)),
         "datasets": lambda text: tuple(choose("data set", text, data.DATASETS, data.is_folder, data.folder_exists)),
         "sparsities": parse_sparsities,
         "seeds": parse_seeds,

@@ -48,11 +48,11 @@ def profile(
     load_torch(OPTIMISERS)
     import torch
 
-    from slt_bench import archs as known
     from slt_bench.benchmark import Budget
     from slt_bench.benchmark import load as load_benchmark
     from slt_bench.data import find
-    from slt_bench.frozen import check_batch_size
+    from slt_bench.network import architectures as known
+    from slt_bench.network.frozen import check_batch_size
     from slt_bench.plugins import load
     from slt_bench.profiling.profile import profile as rows_of
     from slt_bench.profiling.subject import Wish

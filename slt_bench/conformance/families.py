@@ -4,7 +4,7 @@ import torch
 
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, Split
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 
 SMALL, LARGE = (3, 8, 8), (3, 32, 32)
 FAMILIES = {

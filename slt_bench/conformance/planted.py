@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from slt_bench import streams
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, Split
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network import streams
+from slt_bench.network.frozen import FrozenNetwork
 
 CLASSES, SIDE = 4, 8
 UNITS = (40, 10, 1)  # of each class in each layer

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slt_bench import streams
 from slt_bench.data import formats
 from slt_bench.data.catalogue import DatasetInfo, find, is_folder
 from slt_bench.data.decoded import Decoded, decoded
 from slt_bench.data.folder import Part
 from slt_bench.data.root import Place, locate
+from slt_bench.network import streams
 from slt_bench.utils.errors import UserError
 
 Arrays = tuple[formats.Images, formats.Labels]

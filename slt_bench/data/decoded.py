@@ -249,7 +249,7 @@ class _Part:
     def __init__(self, data: FolderData, part: str, into: Path) -> None:
         import numpy as np  # noqa: PLC0415
 
-        from slt_bench import streams  # noqa: PLC0415
+        from slt_bench.network import streams  # noqa: PLC0415
 
         self.listing, self.size = data.parts[part], data.size
         self.order = streams.permutation(len(self.listing.images), "slt_bench folder order 1", part)

@@ -19,8 +19,8 @@ from slt_bench.data.dataset import load as load_data
 from slt_bench.divergence import check_finite, diverging
 from slt_bench.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
 from slt_bench.execution.keeper import CheckpointKeeper
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import Method
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records import GATE_BINS, LayerDensity
 from slt_bench.search import OnStep, searching, validate
 from slt_bench.steps import Driven, Rest

@@ -8,7 +8,7 @@ from slt_bench.benchmark import Job
 from slt_bench.cost import Costs
 from slt_bench.data import find, is_folder
 from slt_bench.execution.layout import Needs
-from slt_bench.frozen import footprint
+from slt_bench.network.frozen import footprint
 
 PROCESS_GB = 1.0  # Python and torch
 CUDA_HOST_GB = 4.0  # and CUDA's libraries

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slt_bench.inspection import UNMASKED_LIMIT, inspect
+from slt_bench.network.inspection import UNMASKED_LIMIT, inspect
 from slt_bench.records import Record, read
 from slt_bench.ticket import read_ticket
 

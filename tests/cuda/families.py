@@ -5,11 +5,12 @@ from unittest.mock import patch
 
 import torch
 
-from slt_bench import archs, plugins
-from slt_bench.archs import Arch
+from slt_bench import plugins
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, noise_split
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network import architectures
+from slt_bench.network.architectures import Arch
+from slt_bench.network.frozen import FrozenNetwork
 
 SMALL = {
     "vit_rehearsed": Arch("", "transformer:vit", ("tiny", {"embed_dim": 24, "depth": 1, "num_heads": 2}, 2)),
@@ -29,7 +30,7 @@ REGISTRY = plugins.load()
 
 def small_archs():
     """Within, the networks of `SMALL` have names."""
-    return patch.dict(archs.ARCHS, SMALL)
+    return patch.dict(architectures.ARCHS, SMALL)
 
 
 @cache

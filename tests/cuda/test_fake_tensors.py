@@ -8,7 +8,7 @@ from families import CLASSES, FAMILIES, REGISTRY, make, small_archs
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 
 GPU = torch.device("cuda")
 

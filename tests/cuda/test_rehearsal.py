@@ -7,10 +7,11 @@ import torch
 from families import REGISTRY, network
 from rehearsal import DeviceMixError, HostWaitError, rehearsal
 
-from slt_bench import method, products
+from slt_bench import method
 from slt_bench.method import keep_top, keep_top_of_each, kth_smallest, straight_through, straight_through_
-from slt_bench.noise import TABLE, add_noise_, noise
-from slt_bench.products import is_long
+from slt_bench.network.ops import products
+from slt_bench.network.ops.noise import TABLE, add_noise_, noise
+from slt_bench.network.ops.products import is_long
 
 METHODS = REGISTRY.find("gates").__module__.removesuffix("gates")
 leaky = sys.modules[f"{METHODS}_leaky"]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from slt_bench import archs
 from slt_bench.benchmark import Budget
 from slt_bench.data import find
 from slt_bench.data.root import is_present
 from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
+from slt_bench.network import architectures
 
 METHODS = ("gates", "gates_structured", "edgepopup", "random_mask", "dense")  # `check` tries the others by family
 LARGE = {  # with fewer methods: up to minutes each
@@ -18,9 +18,9 @@ LARGE = {  # with fewer methods: up to minutes each
 
 @pytest.mark.slow
 @pytest.mark.data
-@pytest.mark.parametrize("arch", [*archs.ARCHS, "wrn16_2", "timm:convnext_atto"])
+@pytest.mark.parametrize("arch", [*architectures.ARCHS, "wrn16_2", "timm:convnext_atto"])
 def test_every_method_runs_on_every_architecture(arch, make_job, data_root, tmp_path):
-    dataset = archs.find(arch).dataset
+    dataset = architectures.find(arch).dataset
     if not is_present(find(dataset), data_root):
         pytest.skip(f"no {dataset} in SLT_BENCH_DATA")
     for method in LARGE.get(arch, METHODS):

@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from slt_bench import archs, cost
+from slt_bench import cost
 from slt_bench.benchmark import Budget
 from slt_bench.cost import Cost, Costs
 from slt_bench.execution import local
 from slt_bench.execution.layout import Needs
 from slt_bench.execution.local import Slot, make_slots
 from slt_bench.execution.resources import memory_gb, needs_of, threads_of, with_options
-from slt_bench.frozen import check_shape, footprint
+from slt_bench.network import architectures
+from slt_bench.network.frozen import check_shape, footprint
 from slt_bench.utils.cores import threads_of_environment
 
 LADDER = (("lenet300", "mnist"), ("resnet20", "cifar10"), ("resnet18", "cifar10"), ("wrn28_10", "cifar10"))
@@ -143,7 +144,7 @@ def test_what_the_user_says_goes_first(make_job, options, asked):
 
 def outputs_of_a_forward(arch, shape, classes):
     """The numbers that the layers of a real network put out for one image, and its maskable weights."""
-    network = archs.find(arch).build(shape, classes).eval()
+    network = architectures.find(arch).build(shape, classes).eval()
     counts = []
     for module in network.modules():
         if not list(module.children()):

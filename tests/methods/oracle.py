@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from slt_bench.data.dataset import load as load_data
 from slt_bench.data.pipeline import normalise
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
 
 SHAPES = [(300, 64), (100, 300), (10, 100)]

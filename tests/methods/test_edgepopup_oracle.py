@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from slt_bench.data.dataset import load as load_data
 from slt_bench.data.pipeline import normalise
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import ramp, straight_through
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
 
 EDGEPOPUP = load().find("edgepopup")

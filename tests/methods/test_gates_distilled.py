@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from slt_bench.benchmark import Budget
 from slt_bench.data.dataset import load as load_data
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.search import search
 
 

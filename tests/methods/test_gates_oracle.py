@@ -13,8 +13,8 @@ from scipy import stats
 from slt_bench.benchmark import Budget
 from slt_bench.conformance.families import family
 from slt_bench.data.dataset import load as load_data
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import ramp
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
 from slt_bench.search import search
 

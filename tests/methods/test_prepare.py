@@ -8,9 +8,9 @@ from torch import nn
 from slt_bench.benchmark import Benchmark, Budget
 from slt_bench.data.dataset import load as load_data
 from slt_bench.execution.worker import run_job
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.grid import jobs
 from slt_bench.method import Method, OptimizerSettings
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.search import search
 from slt_bench.utils.errors import UserError
 

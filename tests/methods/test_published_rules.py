@@ -26,7 +26,7 @@ from oracle import (
     step,
 )  # fmt: skip
 
-from slt_bench.noise import noise
+from slt_bench.network.ops.noise import noise
 
 CLOSE = {"atol": 1e-6, "rtol": 1e-4}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from tickets import ticket_of
 
-from slt_bench.frozen import FrozenNetwork
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
 from slt_bench.ticket import write_ticket
 from slt_bench.utils.errors import UserError

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from learning import learned_accuracy
 
 from slt_bench.data.dataset import load as load_data
-from slt_bench.frozen import FrozenNetwork
 from slt_bench.method import ramp
+from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
 
 GATES = load().find("gates")

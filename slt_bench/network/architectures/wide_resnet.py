@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slt_bench.archs import Shape
-from slt_bench.archs.common import norm
+from slt_bench.network.architectures import Shape
+from slt_bench.network.architectures.common import norm
 
 
 class WideBlock(nn.Module):

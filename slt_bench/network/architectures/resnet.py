@@ -4,8 +4,8 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slt_bench.archs import Shape
-from slt_bench.archs.common import SMALL_IMAGE, norm
+from slt_bench.network.architectures import Shape
+from slt_bench.network.architectures.common import SMALL_IMAGE, norm
 
 
 def torchvision_resnet(name: str, shape: Shape, classes: int) -> nn.Module:

@@ -6,9 +6,9 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from slt_bench.archs import Shape
-from slt_bench.inspection import inspect, skeleton_of
-from slt_bench.streams import Floats
+from slt_bench.network.architectures import Shape
+from slt_bench.network.inspection import inspect, skeleton_of
+from slt_bench.network.streams import Floats
 from slt_bench.utils.errors import UserError
 
 DEVIATION = 0.02  # of embeddings, as transformers draw them

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from slt_bench.ranking import keep_top, keep_top_by_sort, kth_smallest, kth_smallest_by_sort
+from slt_bench.network.ops.topk import keep_top, keep_top_by_sort, kth_smallest, kth_smallest_by_sort
 
 SINGLE = st.floats(width=32, allow_nan=False)  # infinities, zeros of both signs and denormal numbers among them
 NUMBERS = st.one_of(

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slt_bench import products
-from slt_bench.frozen import FrozenNetwork
-from slt_bench.products import PIECE, magnitude, scaled_product
+from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.network.ops import products
+from slt_bench.network.ops.products import PIECE, magnitude, scaled_product
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from slt_bench.inits import DEFAULT_RANGE, INITS, Init
+from slt_bench.network.inits import DEFAULT_RANGE, INITS, Init
 from slt_bench.utils.errors import UserError
 
 COUNT = 50_000

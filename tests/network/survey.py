@@ -1,6 +1,6 @@
 """Tries one of timm's models in a process of its own: built twice, searched for three steps, its ticket read back.
 
-python tests/survey.py [MODEL...]      # a table; without models: the smallest of each of timm's modules
+python tests/network/survey.py [MODEL...]      # a table; without models: the smallest of each of timm's modules
 """
 
 import contextlib
@@ -18,8 +18,8 @@ import torch
 from tickets import ticket_of
 from torch.nn import functional
 
-from slt_bench.frozen import FrozenNetwork
-from slt_bench.inspection import inspect
+from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.network.inspection import inspect
 from slt_bench.plugins import load
 from slt_bench.ticket import read_ticket, write_ticket
 from slt_bench.utils.errors import UserError

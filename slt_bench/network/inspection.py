@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slt_bench import archs
-from slt_bench.archs import Shape
-from slt_bench.layers import layer_table
-from slt_bench.trace import Trace, is_vector
+from slt_bench.network import architectures
+from slt_bench.network.architectures import Shape
+from slt_bench.network.layers import layer_table
+from slt_bench.network.trace import Trace, is_vector
 from slt_bench.utils.errors import UserError
 
 UNMASKED_LIMIT = 0.01  # share of the multiplied numbers without a mask above which a network has to be asked for
@@ -80,7 +80,7 @@ class Inspection:
 def skeleton_of(arch: str, shape: Shape, classes: int, seed: int = 0) -> nn.Module:
     """The architecture as a module, whatever the state of the process's generators, which are left as they are."""
     with _generators_set(seed), torch.no_grad():
-        return archs.find(arch).build(shape, classes)
+        return architectures.find(arch).build(shape, classes)
 
 
 @contextmanager

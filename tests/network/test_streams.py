@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy._core import _multiarray_umath as umath
 from scipy import special, stats
 
-from slt_bench import streams
+from slt_bench.network import streams
 
 GOLDEN = {  # sha256 of the bytes of FUNCTION(1000, "golden", 1); a change of any bit changes all weights ever drawn
     "uniform": "cb7aa16c37491c8949bf7314d4c76a4e4582ac26b0bfcdea463ed19002ca5960",

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from slt_bench import streams
-from slt_bench.archs import Shape
-from slt_bench.fixed import fix_everything_else
-from slt_bench.inits import RESCALES, Init
-from slt_bench.inspection import inspect, skeleton_of
-from slt_bench.layers import layer_table
-from slt_bench.products import is_long, scaled_product
+from slt_bench.network import streams
+from slt_bench.network.architectures import Shape
+from slt_bench.network.fixed import fix_everything_else
+from slt_bench.network.inits import RESCALES, Init
+from slt_bench.network.inspection import inspect, skeleton_of
+from slt_bench.network.layers import layer_table
+from slt_bench.network.ops.products import is_long, scaled_product
 from slt_bench.utils.errors import UserError, unknown
 
 STREAM = "slt_bench weights 1"  # part of every stream's name; it rises if the weights ever have to change
@@ -34,10 +34,10 @@ class FrozenNetwork(nn.Module):
     """An architecture with fixed random weights; a function of the images and of the effective weights.
 
     Args:
-        arch: Name of the architecture, as in `slt_bench.archs`.
+        arch: Name of the architecture, as in `slt_bench.network.architectures`.
         shape: (channels, height, width) of the images.
         classes: Number of outputs.
-        init: Distribution of the weights, as in `slt_bench.inits`.
+        init: Distribution of the weights, as in `slt_bench.network.inits`.
         seed: Chooses the weights. They depend on (arch, shape, classes, init, seed) alone, bit for bit.
         rescale: "density" divides a layer's effective weights by the root of its own density; "none" does not.
         device: Where the network lives. It is built there and does not move.

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from slt_bench import archs
-from slt_bench.frozen import FrozenNetwork, check_shape
+from slt_bench.network import architectures
+from slt_bench.network.frozen import FrozenNetwork, check_shape
 from slt_bench.utils.errors import UserError
 
 MNIST, CIFAR, IMAGENET = (1, 28, 28), (3, 32, 32), (3, 224, 224)
@@ -161,11 +161,11 @@ def test_the_counts_that_other_suites_publish():
     assert 11_689_512 - 9_600 - 1_000 == 11_678_912  # ... in torchvision's table
 
 
-@pytest.mark.parametrize("name", list(archs.ARCHS))
+@pytest.mark.parametrize("name", list(architectures.ARCHS))
 def test_every_named_architecture_takes_its_own_data_set(name):
     from slt_bench.data.catalogue import find
 
-    info = find(archs.find(name).dataset)
+    info = find(architectures.find(name).dataset)
     assert check_shape(name, info.shape, info.classes) > 0
 
 
@@ -271,28 +271,28 @@ class TestRefusals:
     @pytest.mark.parametrize("name", ["resnet18_leaky", "wrn10_1_leaky", "conv2_leaky_leaky"])
     def test_networks_that_have_no_leaky_kind(self, name):
         with pytest.raises(UserError, match="other networks cannot"):
-            archs.find(name)
+            architectures.find(name)
 
     @pytest.mark.parametrize("name", ["wrn11_1", "wrn4_1", "wrn1_1", "wrn29_10"])
     def test_depths_that_no_wide_resnet_has(self, name):
         with pytest.raises(UserError, match="6n\\+4"):
-            archs.find(name)
+            architectures.find(name)
 
     @pytest.mark.parametrize("name", ["wrn0_1", "wrn28_0", "wrn028_1", "wrn28_10x", "wrn99999_1"])
     def test_names_that_are_almost_wide_resnets(self, name):
         with pytest.raises(UserError, match="Unknown architecture"):
-            archs.find(name)
+            architectures.find(name)
 
     def test_is_known(self):
-        assert archs.is_known("lenet300")
-        assert archs.is_known("wrn16_8")
-        assert not archs.is_known("lenet30")
-        assert archs.is_known("mlp30_10_leaky")
-        assert not archs.is_known("somebody's own_leaky")
+        assert architectures.is_known("lenet300")
+        assert architectures.is_known("wrn16_8")
+        assert not architectures.is_known("lenet30")
+        assert architectures.is_known("mlp30_10_leaky")
+        assert not architectures.is_known("somebody's own_leaky")
         with pytest.raises(UserError, match="other networks cannot"):
-            archs.is_known("resnet18_leaky")
+            architectures.is_known("resnet18_leaky")
         with pytest.raises(UserError, match="6n\\+4"):
-            archs.is_known("wrn11_1")
+            architectures.is_known("wrn11_1")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from slt_bench.archs import Shape
-from slt_bench.archs.common import activation
+from slt_bench.network.architectures import Shape
+from slt_bench.network.architectures.common import activation
 
 
 def mlp(widths: tuple[int, ...], slope: float, shape: Shape, classes: int) -> nn.Module:

@@ -23,14 +23,14 @@ class Arch:
     """A recipe, by the place of its function, so that it can be listed without loading torch."""
 
     about: str
-    function: str  # "module:function" below slt_bench.archs
+    function: str  # "module:function" below slt_bench.network.architectures
     arguments: tuple[Any, ...] = ()
     dataset: str = "cifar10"  # what `run` takes where no data set is named
 
     def build(self, shape: Shape, classes: int) -> "nn.Module":
         """A module for images of `shape`, with `classes` outputs."""
         module, function = self.function.split(":")
-        maker: Callable[..., nn.Module] = getattr(import_module(f"slt_bench.archs.{module}"), function)
+        maker: Callable[..., nn.Module] = getattr(import_module(f"slt_bench.network.architectures.{module}"), function)
         return maker(*self.arguments, shape, classes)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import timm
 from torch import nn
 
-from slt_bench.archs import Shape
-from slt_bench.archs.common import SMALL_IMAGE
+from slt_bench.network.architectures import Shape
+from slt_bench.network.architectures.common import SMALL_IMAGE
 from slt_bench.utils.errors import unknown
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from slt_bench.frozen import FrozenNetwork, layer_table
+from slt_bench.network.frozen import FrozenNetwork, layer_table
+from slt_bench.network.ops.topk import keep_top_of_each
 from slt_bench.plugins import load
-from slt_bench.ranking import keep_top_of_each
 from slt_bench.utils.errors import UserError
 
 MNIST, CIFAR, DIGITS, TINY = (1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 8, 8)
@@ -128,7 +128,7 @@ class TestForward:
         shape = (3, 32, 32)
         network = make(arch, shape)
         effective = network.effective(random_mask(network.n)).requires_grad_()
-        from slt_bench.archs import find
+        from slt_bench.network.architectures import find
 
         plain = find(arch).build(shape, 10).eval()
         plain.load_state_dict(dict(network.skeleton.state_dict()) | layers_of(network, effective.detach()))

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
-from slt_bench import archs
 from slt_bench.data.catalogue import find as find_data
-from slt_bench.frozen import FrozenNetwork
-from slt_bench.inspection import inspect
+from slt_bench.network import architectures
+from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.network.inspection import inspect
 from slt_bench.utils.errors import UserError
 
 SHAPE, CLASSES = (3, 8, 8), 5
@@ -35,7 +35,7 @@ def inspected(monkeypatch, request):
 
     def look(make):
         name = f"{request.node.name} {make.__name__}"
-        monkeypatch.setattr(archs, "find", lambda _: Recipe(make))
+        monkeypatch.setattr(architectures, "find", lambda _: Recipe(make))
         return inspect(name, SHAPE, CLASSES), FrozenNetwork(name, shape=SHAPE, classes=CLASSES)
 
     return look
@@ -136,9 +136,9 @@ class Filtered(Net):
 
 
 class TestUnmasked:
-    @pytest.mark.parametrize("name", [*archs.ARCHS, "wrn10_1", "mlp30_10", "conv2_leaky", "timm:convnext_atto"])
+    @pytest.mark.parametrize("name", [*architectures.ARCHS, "wrn10_1", "mlp30_10", "conv2_leaky", "timm:convnext_atto"])
     def test_nothing_is_in_the_suites_own_networks(self, name):
-        info = find_data(archs.find(name).dataset)
+        info = find_data(architectures.find(name).dataset)
         assert inspect(name, info.shape, info.classes).unmasked == {}
 
     @pytest.mark.parametrize("make", [Net, Plain, Normalised])
@@ -273,7 +273,7 @@ def build_under(seed, arch, shape=SHAPE, classes=CLASSES):
 
 class TestRandomState:
     def test_of_the_process_does_not_matter(self, monkeypatch):
-        monkeypatch.setattr(archs, "find", lambda _: Recipe(Drawn))
+        monkeypatch.setattr(architectures, "find", lambda _: Recipe(Drawn))
         one, other = build_under(1, "drawn"), build_under(2, "drawn")
         assert one.weight_hash() == other.weight_hash()
         for name in ("one", "two", "three", "projection", "fixed"):
@@ -282,7 +282,7 @@ class TestRandomState:
         assert (one.skeleton.fixed == 0.5).all()
 
     def test_is_left_alone(self, monkeypatch):
-        monkeypatch.setattr(archs, "find", lambda _: Recipe(Drawn))
+        monkeypatch.setattr(architectures, "find", lambda _: Recipe(Drawn))
         build_under(5, "left alone")
         found = torch.rand(1), np.random.random(), random.random()  # noqa: NPY002
         torch.manual_seed(5), np.random.seed(5), random.seed(5)  # noqa: NPY002
@@ -345,7 +345,7 @@ class TestPixels:
             def make(self):
                 self.stem = make()
 
-        monkeypatch.setattr(archs, "find", lambda _: Recipe(Body))
+        monkeypatch.setattr(architectures, "find", lambda _: Recipe(Body))
         network = Body().eval()
         images = torch.rand(100, *SHAPE, requires_grad=True)  # many: pooling takes one of the pixels of each
         network.stem(images).sum().backward()

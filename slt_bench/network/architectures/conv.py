@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from slt_bench.archs import Shape
-from slt_bench.archs.common import activation
+from slt_bench.network.architectures import Shape
+from slt_bench.network.architectures.common import activation
 from slt_bench.utils.errors import UserError
 
 

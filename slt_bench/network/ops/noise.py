@@ -3,7 +3,7 @@
 Drawing N normal numbers costs a processor as much as a third of a step of LeNet-300-100. So they are drawn once, into
 a table of 2^22, and a step takes a piece of it that starts at a random place (as Salimans et al. 2017,
 arXiv 1703.03864, do for evolution strategies). A gate meets a number of the table again only by chance, about as
-often as a random number repeats; tests/test_noise.py compares what is learned. On CUDA numbers are fresh: they cost
+often as a random number repeats; tests/network/test_noise.py compares what is learned. On CUDA numbers are fresh: they cost
 next to nothing there, and a place known to the processor alone would have to be sent.
 """
 
@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from slt_bench.in_place import numbers_of
-from slt_bench.streams import derive_seed
+from slt_bench.network.ops.in_place import numbers_of
+from slt_bench.network.streams import derive_seed
 
 Kind = Literal["normal", "uniform", "logistic"]
 TABLE = 1 << 22

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slt_bench import ranking
-from slt_bench.ranking import FEW, FEW_OF_VECTORS, Brackets, keep_top, keep_top_of_each, kth_smallest
-from slt_bench.ranking import _few as ask_numpy
+from slt_bench.network.ops import topk
+from slt_bench.network.ops.topk import FEW, FEW_OF_VECTORS, Brackets, keep_top, keep_top_of_each, kth_smallest
+from slt_bench.network.ops.topk import _few as ask_numpy
 from slt_bench.utils.errors import NotFiniteError
 
 MANY = 20_001  # of which a histogram is made first
@@ -34,7 +34,7 @@ NUMBERS = st.one_of(
 def few(request):
     """What NumPy partitions itself, on processors without and with wide vectors."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "_few", lambda: request.param)
+        patch.setattr(topk, "_few", lambda: request.param)
         yield
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from slt_bench.coverage import Coverage
+from slt_bench.network.coverage import Coverage
 
 # Where the factors of a product of matrices, a convolution or an attention stand among the operation's arguments.
 PRODUCTS = {

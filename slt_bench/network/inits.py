@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from slt_bench import streams
+from slt_bench.network import streams
 from slt_bench.utils.errors import UserError, unknown
 from slt_bench.utils.text import number
 

@@ -8,9 +8,9 @@ import torch
 from learning import learned_accuracy
 from scipy import stats
 
-from slt_bench import noise as module
 from slt_bench.data.dataset import load as load_data
-from slt_bench.noise import PIECE, TABLE, add_noise_, fresh_noise, noise
+from slt_bench.network.ops import noise as module
+from slt_bench.network.ops.noise import PIECE, TABLE, add_noise_, fresh_noise, noise
 
 DISTRIBUTIONS = {"normal": stats.norm, "uniform": stats.uniform, "logistic": stats.logistic}
 
