@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from slt_bench import plugins, records
-from slt_bench.attempts import CHECKPOINT, read_attempts, start_attempt
 from slt_bench.benchmark import Budget
 from slt_bench.data import find
 from slt_bench.data.dataset import Dataset, noise_split
@@ -18,6 +17,7 @@ from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Silent, Work
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.pack import Pack, PackedNetworks
+from slt_bench.records.attempts import CHECKPOINT, read_attempts, start_attempt
 from slt_bench.search import search, searching
 
 NEAR = {"rtol": 2e-4, "atol": 2e-4}

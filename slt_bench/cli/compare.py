@@ -90,7 +90,7 @@ def _table(found: "Found", name: str) -> "pd.DataFrame":
 
 def _found(name: str, results: Path) -> "Found":
     from slt_bench import records
-    from slt_bench.jobs import folders
+    from slt_bench.records.lookup import folders
     from slt_bench.utils.errors import unknown
 
     commit, colon, benchmark = name.partition(":")

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from slt_bench.benchmark import Job
-from slt_bench.states import ENDED, ORDER, Overview
+from slt_bench.records.status import ENDED, ORDER, Overview
 from slt_bench.utils.text import duration
 
 LOOK_SECONDS = 2.0

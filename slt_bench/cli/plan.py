@@ -9,7 +9,7 @@ def plan(selection: Selection, execution: Execution, data_root: DataRoot = None)
     wish = wish_of(execution)
     from slt_bench.cli.show_plan import show_plan
     from slt_bench.execution.follow import refresh
-    from slt_bench.states import look
+    from slt_bench.records.status import look
 
     selected = select(selection, data_root)
     check_networks(selected.jobs, selected.benchmark.unmasked)

@@ -49,7 +49,7 @@ def report(
     load_early()
     from slt_bench import records
     from slt_bench.cli.show_report import show_report
-    from slt_bench.jobs import folders
+    from slt_bench.records.lookup import folders
     from slt_bench.report.part import Part
     from slt_bench.utils.errors import UserError
 
@@ -85,7 +85,7 @@ class _Opened:
 def _open(given: str, results: Path) -> _Opened:
     from slt_bench import records
     from slt_bench.benchmark import benchmark_files, load
-    from slt_bench.jobs import folders, known_jobs
+    from slt_bench.records.lookup import folders, known_jobs
     from slt_bench.utils.errors import unknown
 
     name = Path(given).stem if given.endswith(".toml") else given.rstrip("/")
@@ -121,7 +121,7 @@ def _source(opened: _Opened, part: "Part", baseline: str, command: str) -> "Sour
 
 def pending(jobs: "list[Job]", folder: Path, found: "Found") -> dict[str, str]:
     """What the jobs without a record wait for, by the name of their folder."""
-    from slt_bench.states import look
+    from slt_bench.records.status import look
 
     open_ = [job for job in jobs if job.id not in found.records]
     overview = look(open_, folder, found=found)
@@ -148,7 +148,7 @@ def _stale(found: "Found") -> set[str]:
     if importlib.util.find_spec("torch") is None:
         return set()
     from slt_bench.plugins import fingerprints, load
-    from slt_bench.states import is_stale
+    from slt_bench.records.status import is_stale
 
     codes = fingerprints()
     return {record.id for record in found.records.values() if is_stale(record, load, codes)}

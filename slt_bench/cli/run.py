@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from slt_bench.benchmark import Job
     from slt_bench.execution.plan import Plan, Wish
     from slt_bench.execution.work import Work
+    from slt_bench.records.status import Overview
     from slt_bench.report.build import Source
-    from slt_bench.states import Overview
 
 
 @takes(Selection, Execution)
@@ -78,8 +78,8 @@ def run_selected(
     """Run the jobs that have no record yet, or show what would be done; whether they were run."""
     from slt_bench.execution.follow import refresh
     from slt_bench.execution.plan import make_plan, make_work, settled, stamps
-    from slt_bench.runs import promised
-    from slt_bench.states import look
+    from slt_bench.records.runs import promised
+    from slt_bench.records.status import look
 
     refresh(selected.folder)
     before = stamps(selected.jobs, selected.folder)
@@ -118,8 +118,8 @@ def to_run_again(jobs: "list[Job]", overview: "Overview", rerun: str) -> "list[J
     Raises:
         UserError: `rerun` is no comma list of failed, stale and all.
     """
+    from slt_bench.records.status import ENDED
     from slt_bench.selection import split_list
-    from slt_bench.states import ENDED
     from slt_bench.utils.errors import UserError
 
     again = {"failed": ("failed", "diverged"), "stale": ("stale",), "all": (*ENDED, "failed", "stale")}
@@ -205,7 +205,7 @@ def _farewell(plan: "Plan", work: "Work", signum: int) -> str:
 
 def _finish(selected: Selected, reports: Path | None) -> None:
     """Say how it ended: the table and the report, or what failed; exit 1 where a job did."""
-    from slt_bench.states import ENDED, OPEN, look
+    from slt_bench.records.status import ENDED, OPEN, look
 
     overview = look(selected.jobs, selected.folder)
     if selected.jobs[0].smoke:

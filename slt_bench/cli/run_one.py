@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from slt_bench.benchmark import Job
     from slt_bench.execution.plan import Wish
-    from slt_bench.states import Overview
+    from slt_bench.records.status import Overview
 
 
 def run_one(
@@ -30,7 +30,7 @@ def run_one(
     from slt_bench.execution.inline import run_inline
     from slt_bench.execution.plan import make_plan, make_work, stamps
     from slt_bench.execution.stop import Stopped, Stopper
-    from slt_bench.states import OPEN, look
+    from slt_bench.records.status import OPEN, look
     from slt_bench.utils.errors import UserError
 
     if wish.executor not in ("auto", "inline"):
@@ -80,7 +80,7 @@ def _show_plan(job: "Job", folder: Path, overview: "Overview", wish: "Wish") -> 
 
 
 def _find(text: str, selection: Selection, data_root: Path | None) -> "tuple[Job, Path]":
-    from slt_bench.jobs import find_job, pick
+    from slt_bench.records.lookup import find_job, pick
 
     if not (selection.benchmark or selection.methods):
         return find_job(selection.results, text)

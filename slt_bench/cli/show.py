@@ -8,8 +8,8 @@ import typer
 from slt_bench.cli.options import Plugins, Results, use_plugins
 
 if TYPE_CHECKING:
-    from slt_bench.attempts import Attempt
     from slt_bench.records import Record
+    from slt_bench.records.attempts import Attempt
 
 
 def show(
@@ -19,10 +19,10 @@ def show(
     plugins: Plugins = None,
 ) -> None:
     """Show a job: what it is, its state, its attempts, what it measured or why it failed."""
-    from slt_bench.attempts import read_attempts
     from slt_bench.execution.follow import refresh
-    from slt_bench.jobs import find_job
-    from slt_bench.states import look
+    from slt_bench.records.attempts import read_attempts
+    from slt_bench.records.lookup import find_job
+    from slt_bench.records.status import look
 
     use_plugins(plugins)
     found, folder = find_job(results, job)
@@ -72,7 +72,7 @@ def _show_record(record: "Record") -> None:
 def _show_logs(place: Path, folder: Path, job: str) -> None:
     """The job's own log, and those of the SLURM tasks that were to run it."""
     from slt_bench.execution.log import LOG
-    from slt_bench.runs import RUNS, read_runs
+    from slt_bench.records.runs import RUNS, read_runs
 
     paths = [place / LOG]
     for run in read_runs(folder):

@@ -13,7 +13,7 @@ from slt_bench.data import default_root, find
 from slt_bench.execution.layout import Array
 from slt_bench.execution.plan import Plan, Wish, make_plan, make_work, scripts
 from slt_bench.network.inspection import inspect
-from slt_bench.states import ORDER, Overview
+from slt_bench.records.status import ORDER, Overview
 from slt_bench.utils.text import count, duration
 
 

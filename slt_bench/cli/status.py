@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slt_bench.benchmark import Job
-    from slt_bench.states import Overview
+    from slt_bench.records.status import Overview
 
     Look = Callable[[], "list[tuple[str, list[Job], Overview]]"]
 
@@ -34,7 +34,7 @@ def status(
 
     Exit code 0 where every job has ended well, 1 where one failed, 3 where jobs are left.
     """
-    from slt_bench.states import ENDED
+    from slt_bench.records.status import ENDED
 
     use_plugins(selection.plugins)
     looked = _looker(selection, names, data_root)
@@ -56,9 +56,9 @@ def _looker(selection: Selection, names: list[str] | None, data_root: Path | Non
     """What looks at what was asked for, anew each time it is called."""
     from slt_bench import records
     from slt_bench.execution.follow import refresh
-    from slt_bench.jobs import folders, known_jobs
+    from slt_bench.records.lookup import folders, known_jobs
+    from slt_bench.records.status import look
     from slt_bench.selection import choose
-    from slt_bench.states import look
     from slt_bench.utils.errors import UserError
 
     if selection.benchmark or selection.methods:
@@ -87,7 +87,7 @@ def _looker(selection: Selection, names: list[str] | None, data_root: Path | Non
 
 
 def _show(name: str, jobs: "list[Job]", overview: "Overview", *, full: bool) -> None:
-    from slt_bench.states import ORDER
+    from slt_bench.records.status import ORDER
 
     counts = ", ".join(f"{n} {state}" for state, n in overview.counts().items())
     typer.echo(f"{name}: {len(jobs)} jobs: {counts}")

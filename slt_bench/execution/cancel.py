@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from slt_bench import runs
 from slt_bench.execution import queue
-from slt_bench.runs import Run
+from slt_bench.records import runs
+from slt_bench.records.runs import Run
 
 CANCELLED = "cancelled"
 

@@ -3,13 +3,14 @@
 import time
 from pathlib import Path
 
-from slt_bench import records, runs
-from slt_bench.attempts import read_progress
+from slt_bench import records
 from slt_bench.benchmark import Job
-from slt_bench.claims import is_held
 from slt_bench.execution import queue
 from slt_bench.execution.work import Watcher, Work
-from slt_bench.runs import Run, Unit
+from slt_bench.records import runs
+from slt_bench.records.attempts import read_progress
+from slt_bench.records.lock import is_held
+from slt_bench.records.runs import Run, Unit
 
 LOOK_SECONDS = 1.0
 ASK_SECONDS = 5.0

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from slt_bench import records, runs
+from slt_bench import records
 from slt_bench.benchmark import Job
 from slt_bench.cost import Cost, Costs, Kind, from_records, kind
 from slt_bench.execution import queue, slurm
@@ -19,8 +19,8 @@ from slt_bench.execution.resources import needs_of, threads_of, with_options
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Context, Watcher, Work
 from slt_bench.plugins import plugin_folders
-from slt_bench.records import Found
-from slt_bench.runs import Executor
+from slt_bench.records import Found, runs
+from slt_bench.records.runs import Executor
 from slt_bench.utils.cores import check_threads, count_cores, threads_of_environment
 from slt_bench.utils.device import check_device, pick_device
 from slt_bench.utils.errors import UserError

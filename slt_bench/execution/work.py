@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slt_bench.benchmark import Job
 from slt_bench.execution.layout import packs
 from slt_bench.records import Record, checksum
-from slt_bench.runs import Executor
+from slt_bench.records.runs import Executor
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from slt_bench import records, runs
-from slt_bench.attempts import end_attempt, read_attempts, start_attempt
-from slt_bench.claims import claimed
+from slt_bench import records
 from slt_bench.cli import live
 from slt_bench.execution.log import LOG
-from slt_bench.records import Found, Record
-from slt_bench.runs import Run, Unit
-from slt_bench.states import Overview
+from slt_bench.records import Found, Record, runs
+from slt_bench.records.attempts import end_attempt, read_attempts, start_attempt
+from slt_bench.records.lock import claimed
+from slt_bench.records.runs import Run, Unit
+from slt_bench.records.status import Overview
 from slt_bench.utils.text import duration
 
 CHOICE = ["--archs", "lenet300", "--datasets", "digits", "--no-references", "--name", "tiny", "--epochs", "2"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from slt_bench import records
-from slt_bench.attempts import read_attempts
-from slt_bench.claims import is_held
+from slt_bench.records.attempts import read_attempts
+from slt_bench.records.lock import is_held
 
 pytestmark = pytest.mark.slow
 

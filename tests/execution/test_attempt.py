@@ -17,9 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from slt_bench import attempts, plugins, records
-from slt_bench.attempts import ATTEMPTS, CHECKPOINT, PROGRESS, kept_fraction, read_attempts, start_attempt
-from slt_bench.claims import CLAIM, claimed, read_claim
+from slt_bench import plugins, records
 from slt_bench.execution import inline, keeper, measure
 from slt_bench.execution.attempt import FRUITLESS_STARTS, attempt
 from slt_bench.execution.inline import run_inline
@@ -27,6 +25,9 @@ from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import SIGNALS, Stopped, Stopper
 from slt_bench.execution.work import Context, Silent, Work
 from slt_bench.method import Method, OptimizerSettings, straight_through
+from slt_bench.records import attempts
+from slt_bench.records.attempts import ATTEMPTS, CHECKPOINT, PROGRESS, kept_fraction, read_attempts, start_attempt
+from slt_bench.records.lock import CLAIM, claimed, read_claim
 from slt_bench.ticket import read_ticket
 from slt_bench.utils import tensor_file
 from slt_bench.utils.errors import StorageError

@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 from slt_bench import records
-from slt_bench.attempts import kept_fraction, read_attempts, read_progress
 from slt_bench.benchmark import Budget
-from slt_bench.claims import claimed, read_claim, start_time
 from slt_bench.cli import main
 from slt_bench.execution import local
 from slt_bench.execution.inline import run_inline
@@ -23,6 +21,8 @@ from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Context, Silent, Work
 from slt_bench.plugins import VARIABLE
+from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress
+from slt_bench.records.lock import claimed, read_claim, start_time
 from slt_bench.utils.errors import StorageError
 
 PLUGIN = '''

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from slt_bench import records
-from slt_bench.claims import is_alive, read_claim
-from slt_bench.runs import read_runs
+from slt_bench.records.lock import is_alive, read_claim
+from slt_bench.records.runs import read_runs
 
 PATIENCE = 240.0
 PATIENT = Path(__file__).parents[1] / "patient"  # a method whose searches last as long as the environment says

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from cluster import Sweep, slurm
 
-from slt_bench.claims import read_claim
+from slt_bench.records.lock import read_claim
 
 SAME = ("status", "metrics", "curve", "layers", "flags", "mask_hash", "weight_hash", "settings", "method_version")
 

@@ -9,9 +9,9 @@ import sys
 import pytest
 from cluster import PATIENT, slurm, wait_until
 
-from slt_bench.attempts import read_attempts
-from slt_bench.claims import read_claim
-from slt_bench.runs import read_runs
+from slt_bench.records.attempts import read_attempts
+from slt_bench.records.lock import read_claim
+from slt_bench.records.runs import read_runs
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slt_bench import runs
 from slt_bench.benchmark import Budget, Job
-from slt_bench.claims import start_time, this_place
-from slt_bench.runs import RUNS, Run, Unit, begin, close_units, end, forget, read_runs, stop_process, write
+from slt_bench.records import runs
+from slt_bench.records.lock import start_time, this_place
+from slt_bench.records.runs import RUNS, Run, Unit, begin, close_units, end, forget, read_runs, stop_process, write
 from slt_bench.utils.errors import StorageError
 
 quick = settings(deadline=None, max_examples=100)

@@ -6,15 +6,15 @@ import socket
 
 import pytest
 
-from slt_bench import plugins, records, runs
-from slt_bench.attempts import CHECKPOINT, end_attempt, start_attempt, write_progress
+from slt_bench import plugins, records
 from slt_bench.benchmark import resolve_settings
 from slt_bench.checkpoint import Checkpoint, write_checkpoint
-from slt_bench.claims import CLAIM, claimed
 from slt_bench.cost import from_records
-from slt_bench.records import Record, write
-from slt_bench.runs import begin, close_units
-from slt_bench.states import look
+from slt_bench.records import Record, runs, write
+from slt_bench.records.attempts import CHECKPOINT, end_attempt, start_attempt, write_progress
+from slt_bench.records.lock import CLAIM, claimed
+from slt_bench.records.runs import begin, close_units
+from slt_bench.records.status import look
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
 from slt_bench.grid import jobs
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.states import look
+from slt_bench.records.status import look
 
-FOLDER = Path(__file__).parents[1] / "results" / "lenet_mnist"
+FOLDER = Path(__file__).parents[2] / "results" / "lenet_mnist"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 from slt_bench import records
 from slt_bench.benchmark import Job
 from slt_bench.records import JOB, LINES, RECORD, Found
-from slt_bench.runs import RUNS, read_runs
+from slt_bench.records.runs import RUNS, read_runs
 from slt_bench.utils.errors import UserError
 
 MANY = 5  # jobs that an error lists

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from slt_bench import claims
-from slt_bench.claims import CLAIM, Claim, claimed, is_alive, read_claim
+from slt_bench.records import lock
+from slt_bench.records.lock import CLAIM, Claim, claimed, is_alive, read_claim
 from slt_bench.utils.errors import StorageError
 
 
@@ -22,7 +22,7 @@ from slt_bench.utils.errors import StorageError
 def dead_pid():
     """The id and the start time of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = claims.start_time(process.pid)
+    started = lock.start_time(process.pid)
     process.communicate(b"\n")
     return process.pid, started
 
@@ -90,7 +90,7 @@ def test_another_process_with_the_same_number_is_not_the_claimant(tmp_path):
 def test_another_host_lives_as_long_as_its_heart_beats(tmp_path):
     claim = write(tmp_path, host="another-host")
     assert is_alive(tmp_path, claim)
-    old = time.time() - claims.DEAD_AFTER - 10
+    old = time.time() - lock.DEAD_AFTER - 10
     os.utime(tmp_path / CLAIM, (old, old))
     assert not is_alive(tmp_path, claim)
     with claimed(tmp_path) as mine:
@@ -107,7 +107,7 @@ def test_an_unreadable_claim_is_taken_over_once_its_heart_has_stopped(tmp_path):
 
 
 def test_the_heart_beats(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.01)
     with claimed(tmp_path):
         os.utime(tmp_path / CLAIM, (1, 1))
         deadline = time.monotonic() + 30
@@ -120,7 +120,7 @@ def test_many_processes_never_hold_a_claim_together(tmp_path):
     script = """
 import sys, time
 from pathlib import Path
-from slt_bench.claims import claimed
+from slt_bench.records.lock import claimed
 folder = Path(sys.argv[1])
 for _ in range(30):
     with claimed(folder) as mine:
@@ -140,24 +140,24 @@ class TestPlace:
     def test_a_claim_says_where_its_process_is(self, tmp_path):
         with claimed(tmp_path):
             claim = read_claim(tmp_path)
-        assert (claim.pid, claim.started) == (os.getpid(), claims.start_time(os.getpid()))
-        assert claim.place == claims.this_place() != ""
+        assert (claim.pid, claim.started) == (os.getpid(), lock.start_time(os.getpid()))
+        assert claim.place == lock.this_place() != ""
 
     @pytest.mark.parametrize("place", ["another-boot pid:[1]", "{boot} pid:[1]", "another-boot {space}"])
     def test_a_process_of_another_boot_or_container_is_judged_by_its_heart(self, tmp_path, place, dead_pid):
-        boot, _, space = claims.this_place().partition(" ")
+        boot, _, space = lock.this_place().partition(" ")
         elsewhere = place.format(boot=boot, space=space)
-        for pid, started in (dead_pid, (os.getpid(), claims.start_time(os.getpid()))):  # numbers mean nothing there
+        for pid, started in (dead_pid, (os.getpid(), lock.start_time(os.getpid()))):  # numbers mean nothing there
             claim = write(tmp_path, place=elsewhere, pid=pid, started=started)
             assert is_alive(tmp_path, claim)
             assert not taken(tmp_path)
-            beat(tmp_path, -claims.DEAD_AFTER - 10)
+            beat(tmp_path, -lock.DEAD_AFTER - 10)
             assert not is_alive(tmp_path, claim)
             assert taken(tmp_path)
 
-    @pytest.mark.parametrize("seconds", [-1e6, -claims.DEAD_AFTER - 10, 0, 1e6])
+    @pytest.mark.parametrize("seconds", [-1e6, -lock.DEAD_AFTER - 10, 0, 1e6])
     def test_here_no_clock_matters(self, tmp_path, dead_pid, seconds):
-        for place in ("", claims.this_place()):
+        for place in ("", lock.this_place()):
             living = write(tmp_path, place=place)
             beat(tmp_path, seconds)
             assert is_alive(tmp_path, living)
@@ -258,7 +258,7 @@ class TestFolder:
         def refuse(*_):
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-        monkeypatch.setattr(claims.fcntl, "flock", refuse)
+        monkeypatch.setattr(lock.fcntl, "flock", refuse)
         with pytest.raises(StorageError, match="No locks available"), claimed(tmp_path):
             pass
 

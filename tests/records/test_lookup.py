@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from slt_bench import records
-from slt_bench.jobs import find_job, folders, known_jobs
 from slt_bench.records import JOB, LINES, Record
-from slt_bench.runs import begin
+from slt_bench.records.lookup import find_job, folders, known_jobs
+from slt_bench.records.runs import begin
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.files import seal
 

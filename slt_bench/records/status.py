@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from slt_bench import plugins, records
-from slt_bench.attempts import kept_fraction, read_attempts, read_progress
 from slt_bench.benchmark import Job, resolve_settings
-from slt_bench.claims import Claim, is_alive, read_claim
 from slt_bench.plugins import Registry
 from slt_bench.records import Found, Record
-from slt_bench.runs import Run, read_runs
+from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress
+from slt_bench.records.lock import Claim, is_alive, read_claim
+from slt_bench.records.runs import Run, read_runs
 from slt_bench.utils.text import count
 
 State = Literal["done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing"]

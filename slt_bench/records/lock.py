@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
-from slt_bench.attempts import task_id
+from slt_bench.records.attempts import task_id
 from slt_bench.utils.errors import StorageError
 from slt_bench.utils.files import storage_error
 

@@ -1,0 +1,43 @@
+"""Records: what jobs measured, as files in the results folder, and what these files say of a job's status."""
+
+from slt_bench.records.folder import (
+    CURVE,
+    GATE_BINS,
+    JOB,
+    LINES,
+    RECORD,
+    TICKET,
+    Found,
+    LayerDensity,
+    Merged,
+    Record,
+    Status,
+    check_writable,
+    checksum,
+    curve_csv,
+    merge,
+    read,
+    read_one,
+    write,
+)
+
+__all__ = [
+    "CURVE",
+    "GATE_BINS",
+    "JOB",
+    "LINES",
+    "RECORD",
+    "TICKET",
+    "Found",
+    "LayerDensity",
+    "Merged",
+    "Record",
+    "Status",
+    "check_writable",
+    "checksum",
+    "curve_csv",
+    "merge",
+    "read",
+    "read_one",
+    "write",
+]
