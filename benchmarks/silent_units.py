@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slt_bench import benchmark, grid, plugins, random_state
-from slt_bench.benchmark import Job, resolve_settings
+from slt_bench import plugins, random_state
 from slt_bench.data import default_root
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.dataset import load as load_data
 from slt_bench.data.pipeline import normalise
 from slt_bench.execution.measure import network_of
+from slt_bench.jobs import benchmark, grid
+from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.method import Method
 from slt_bench.network.architectures import is_leaky
 from slt_bench.network.frozen import FrozenNetwork

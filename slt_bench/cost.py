@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from slt_bench.benchmark import Job
+from slt_bench.jobs.benchmark import Job
 from slt_bench.records import Record
 
 Kind = tuple[str, ...]

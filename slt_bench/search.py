@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from slt_bench import random_state
-from slt_bench.benchmark import Budget
 from slt_bench.checkpoint import Checkpoint
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.pipeline import epoch_order, steps_per_epoch, taken, training_batch
 from slt_bench.divergence import Diverged, FiniteLosses, FiniteSteps, check_finite, diverging
 from slt_bench.evaluate import accuracy
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
 from slt_bench.method_state import load_method_state, method_state
 from slt_bench.network.frozen import FrozenNetwork

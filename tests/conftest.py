@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from slt_bench.benchmark import Budget, Job
 from slt_bench.execution.work import Context
+from slt_bench.jobs.benchmark import Budget, Job
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # how long an example takes says something of the machine, nothing of the code

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from slt_bench.benchmark import Budget
 from slt_bench.data import find
 from slt_bench.data.dataset import Dataset, Split
 from slt_bench.data.dataset import load as load_data
@@ -18,6 +17,7 @@ from slt_bench.data.pipeline import plain_batches, taken
 from slt_bench.data.root import is_present
 from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.utils.errors import UserError
 
 CLASSES = ("cat", "dog", "eel")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from slt_bench.benchmark import Budget
 from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import keep_top, kth_smallest
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load

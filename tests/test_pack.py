@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from slt_bench import plugins, records
-from slt_bench.benchmark import Budget
 from slt_bench.data import find
 from slt_bench.data.dataset import Dataset, noise_split
 from slt_bench.data.dataset import load as load_data
@@ -15,6 +14,7 @@ from slt_bench.execution.attempt import attempt, attempt_all
 from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Silent, Work
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.pack import Pack, PackedNetworks
 from slt_bench.records.attempts import CHECKPOINT, read_attempts, start_attempt

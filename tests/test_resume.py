@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from slt_bench import data, plugins, random_state
-from slt_bench.benchmark import Budget
 from slt_bench.checkpoint import read_checkpoint, write_checkpoint
 from slt_bench.data.dataset import Dataset, Split, load
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, OptimizerSettings, straight_through
 from slt_bench.method_state import method_state
 from slt_bench.network.frozen import FrozenNetwork

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch._subclasses import FakeTensor
 
-from slt_bench.benchmark import Budget
 from slt_bench.data.dataset import load as load_data
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import noise
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.ops.products import PIECE

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from slt_bench import benchmark, grid, plugins, random_state
-from slt_bench.benchmark import resolve_settings
+from slt_bench import plugins, random_state
 from slt_bench.data import default_root
 from slt_bench.data.dataset import load
 from slt_bench.data.pipeline import normalise
+from slt_bench.jobs import benchmark, grid
+from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.network.frozen import FrozenNetwork
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "silent_units.py"

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from tickets import make_ticket
 
 from slt_bench import records
-from slt_bench.benchmark import Budget
 from slt_bench.execution.worker import run_job
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.ticket import read_ticket, write_ticket
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.files import seal

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from slt_bench.analysis.interpolation import Reach, accuracy_at, sparsity_at
 from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
-from slt_bench.benchmark import REFERENCES, SPARSITY_TOLERANCE
+from slt_bench.jobs.benchmark import REFERENCES, SPARSITY_TOLERANCE
 
 Floats = NDArray[np.float64]
 NEEDED = ["label", "method", "purity", "asked_sparsity", "sparsity", "seed", "status", "accuracy"]

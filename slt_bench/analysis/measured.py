@@ -7,7 +7,7 @@ import pandas as pd
 
 from slt_bench.analysis.matched import accuracies_at, own_best, reaches
 from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
-from slt_bench.published import Claim
+from slt_bench.jobs.paper_claims import Claim
 from slt_bench.utils.text import count
 
 FEWEST = 2  # seeds that a verdict takes

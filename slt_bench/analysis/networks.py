@@ -3,7 +3,7 @@
 import pandas as pd
 
 from slt_bench.analysis.widths import narrower
-from slt_bench.benchmark import REFERENCES
+from slt_bench.jobs.benchmark import REFERENCES
 
 NETWORK = ["arch", "dataset", "init", "rescale"]
 UNDER = [*NETWORK, "budget"]

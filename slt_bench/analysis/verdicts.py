@@ -8,7 +8,7 @@ import pandas as pd
 
 from slt_bench.analysis.measured import Measured, NotMeasuredError, measure
 from slt_bench.analysis.statistics import Interval
-from slt_bench.published import Claim
+from slt_bench.jobs.paper_claims import Claim
 from slt_bench.utils.text import number
 
 Verdict = Literal["held", "exceeded", "not held", "undecided", "not measured"]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from slt_bench.benchmark import REFERENCES
+from slt_bench.jobs.benchmark import REFERENCES
 from slt_bench.network.architectures import hidden_widths, is_known, is_leaky
 
 ROUNDED = 0.5  # of a unit

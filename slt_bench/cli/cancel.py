@@ -18,9 +18,9 @@ def cancel(
     Jobs that run are asked to stop, and write a checkpoint first; the same `run` goes on from there.
     """
     from slt_bench.execution.cancel import cancel_run
+    from slt_bench.jobs.parsing import choose
     from slt_bench.records.lookup import folders
     from slt_bench.records.runs import read_runs
-    from slt_bench.selection import choose
     from slt_bench.utils.errors import UserError
 
     if bool(names) == everything:

@@ -36,7 +36,7 @@ def check(
 
     from slt_bench.conformance.checks import CHECKS
     from slt_bench.conformance.conform import conform
-    from slt_bench.selection import choose
+    from slt_bench.jobs.parsing import choose
     from slt_bench.utils.text import count
 
     wanted = choose("check", only, CHECKS) if only else list(CHECKS)
@@ -67,9 +67,9 @@ def _show(outcome: "Outcome") -> None:
 def _subjects(names: list[str], assignments: list[str], plugins: list[Path] | None) -> "list[Subject]":
     """The methods that were named, each with its settings."""
     from slt_bench import plugins as known
-    from slt_bench.benchmark import resolve_settings
     from slt_bench.conformance.subject import Subject
-    from slt_bench.selection import choose, parse_assignments
+    from slt_bench.jobs.benchmark import resolve_settings
+    from slt_bench.jobs.parsing import choose, parse_assignments
     from slt_bench.utils.errors import UserError, unknown
 
     files = [Path(name) for name in names if name.endswith(".py")]

@@ -40,7 +40,7 @@ def get(
     """Fetch data sets into the data root, and verify them by the official checksums; decode `folder:PATH`."""
     from slt_bench.data import DATASETS, default_root, find, folder_exists, is_folder
     from slt_bench.data.fetch import fetch
-    from slt_bench.selection import choose
+    from slt_bench.jobs.parsing import choose
 
     for name in choose("data set", names, DATASETS, is_folder, folder_exists):
         fetch(find(name), data_root or default_root(), tell=typer.echo, source=source)
@@ -57,7 +57,7 @@ def verify(
     from slt_bench.data import DATASETS, default_root, find, folder_exists, is_folder
     from slt_bench.data.decoded import verify_copy
     from slt_bench.data.root import is_present, verify
-    from slt_bench.selection import choose
+    from slt_bench.jobs.parsing import choose
 
     root = data_root or default_root()
     for name in choose("data set", names, DATASETS, is_folder, folder_exists):

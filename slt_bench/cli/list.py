@@ -80,7 +80,7 @@ def _datasets() -> None:
 
 
 def _benchmarks() -> None:
-    from slt_bench.benchmark import benchmark_files, load
+    from slt_bench.jobs.benchmark import benchmark_files, load
 
     rows = [(name, found.title, _few(list(found.methods))) for name in benchmark_files() if (found := load(name))]
     _show("benchmarks", ("name", "title", "methods"), rows)

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from slt_bench.benchmark import Job
+from slt_bench.jobs.benchmark import Job
 from slt_bench.records.status import ENDED, ORDER, Overview
 from slt_bench.utils.text import duration
 

@@ -15,8 +15,8 @@ import typer
 from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
-    from slt_bench.benchmark import Benchmark, Entry, Job
     from slt_bench.execution.plan import Wish
+    from slt_bench.jobs.benchmark import Benchmark, Entry, Job
     from slt_bench.plugins import Registry
 
 Results = Annotated[Path, typer.Option(help="Folder of records.")]
@@ -146,7 +146,7 @@ def wish_of(execution: Execution) -> "Wish":
     """
     load_torch(OPTIMISERS)
     from slt_bench.execution.plan import EXECUTORS, Wish
-    from slt_bench.selection import parse_options
+    from slt_bench.jobs.parsing import parse_options
     from slt_bench.utils.errors import unknown
 
     if execution.executor not in EXECUTORS:
@@ -198,8 +198,8 @@ def select(selection: Selection, data_root: Path | None = None) -> Selected:
     """
     from slt_bench import plugins
     from slt_bench.data.content import data_hash
-    from slt_bench.grid import jobs, smoke_selection
-    from slt_bench.selection import choose
+    from slt_bench.jobs.grid import jobs, smoke_selection
+    from slt_bench.jobs.parsing import choose
 
     use_plugins(selection.plugins)
     registry = plugins.load()
@@ -260,8 +260,8 @@ def _benchmark(selection: Selection, registry: "Registry") -> "Benchmark":
 
 
 def _named(selection: Selection) -> "Benchmark":
-    from slt_bench.benchmark import load
-    from slt_bench.selection import choose
+    from slt_bench.jobs.benchmark import load
+    from slt_bench.jobs.parsing import choose
     from slt_bench.utils.errors import UserError
 
     if selection.name:
@@ -273,8 +273,8 @@ def _named(selection: Selection) -> "Benchmark":
 
 
 def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
-    from slt_bench.benchmark import LONGEST_NAME, NAME, REFERENCES, Benchmark, Entry
-    from slt_bench.selection import choose
+    from slt_bench.jobs.benchmark import LONGEST_NAME, NAME, REFERENCES, Benchmark, Entry
+    from slt_bench.jobs.parsing import choose
     from slt_bench.utils.errors import UserError
 
     name = selection.name or "adhoc"
@@ -291,10 +291,10 @@ def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
 def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     """What the options put in place of a benchmark's values."""
     from slt_bench import data
-    from slt_bench.benchmark import LABELS
+    from slt_bench.jobs.benchmark import LABELS
+    from slt_bench.jobs.parsing import choose, parse_seeds, parse_sparsities
     from slt_bench.network import architectures
     from slt_bench.network.inits import INITS, RESCALES, Init
-    from slt_bench.selection import choose, parse_seeds, parse_sparsities
     from slt_bench.utils.errors import unknown
 
     if selection.rescale and selection.rescale not in RESCALES:
@@ -317,7 +317,7 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
 
 
 def _with_settings(selection: Selection, base: "Benchmark") -> "dict[str, Entry]":
-    from slt_bench.selection import parse_assignments
+    from slt_bench.jobs.parsing import parse_assignments
     from slt_bench.utils.errors import unknown
 
     entries = dict(base.methods)

@@ -48,15 +48,15 @@ def profile(
     load_torch(OPTIMISERS)
     import torch
 
-    from slt_bench.benchmark import Budget
-    from slt_bench.benchmark import load as load_benchmark
     from slt_bench.data import find
+    from slt_bench.jobs.benchmark import Budget
+    from slt_bench.jobs.benchmark import load as load_benchmark
+    from slt_bench.jobs.parsing import choose
     from slt_bench.network import architectures as known
     from slt_bench.network.frozen import check_batch_size
     from slt_bench.plugins import load
     from slt_bench.profiling.profile import profile as rows_of
     from slt_bench.profiling.subject import Wish
-    from slt_bench.selection import choose
     from slt_bench.utils.cores import check_threads
     from slt_bench.utils.device import check_device, pick_device
     from slt_bench.utils.machine import keep_freed_memory

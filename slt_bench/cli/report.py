@@ -11,7 +11,7 @@ import typer
 from slt_bench.cli.options import Results
 
 if TYPE_CHECKING:
-    from slt_bench.benchmark import Benchmark, Job
+    from slt_bench.jobs.benchmark import Benchmark, Job
     from slt_bench.records import Found
     from slt_bench.report.build import Source
     from slt_bench.report.part import Part
@@ -84,7 +84,7 @@ class _Opened:
 
 def _open(given: str, results: Path) -> _Opened:
     from slt_bench import records
-    from slt_bench.benchmark import benchmark_files, load
+    from slt_bench.jobs.benchmark import benchmark_files, load
     from slt_bench.records.lookup import folders, known_jobs
     from slt_bench.utils.errors import unknown
 
@@ -137,7 +137,7 @@ def _asked(benchmark: "Benchmark | None", known: "list[Job]") -> "list[Job]":
     if benchmark is None or importlib.util.find_spec("torch") is None:
         return []
     from slt_bench import plugins
-    from slt_bench.grid import jobs
+    from slt_bench.jobs.grid import jobs
 
     content = {job.dataset: job.data_hash for job in reversed(known)}
     return jobs(benchmark, plugins.load(), hash_of=lambda name: content.get(name, ""))

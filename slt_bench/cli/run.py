@@ -19,9 +19,9 @@ from slt_bench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from slt_bench.benchmark import Job
     from slt_bench.execution.plan import Plan, Wish
     from slt_bench.execution.work import Work
+    from slt_bench.jobs.benchmark import Job
     from slt_bench.records.status import Overview
     from slt_bench.report.build import Source
 
@@ -118,8 +118,8 @@ def to_run_again(jobs: "list[Job]", overview: "Overview", rerun: str) -> "list[J
     Raises:
         UserError: `rerun` is no comma list of failed, stale and all.
     """
+    from slt_bench.jobs.parsing import split_list
     from slt_bench.records.status import ENDED
-    from slt_bench.selection import split_list
     from slt_bench.utils.errors import UserError
 
     again = {"failed": ("failed", "diverged"), "stale": ("stale",), "all": (*ENDED, "failed", "stale")}

@@ -12,8 +12,8 @@ from slt_bench.execution.work import Silent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slt_bench.benchmark import Job
     from slt_bench.execution.plan import Wish
+    from slt_bench.jobs.benchmark import Job
     from slt_bench.records.status import Overview
 
 
@@ -72,8 +72,8 @@ class _Waiting(Silent):
 
 
 def _show_plan(job: "Job", folder: Path, overview: "Overview", wish: "Wish") -> None:
-    from slt_bench.benchmark import Benchmark, Entry
     from slt_bench.cli.show_plan import show_plan
+    from slt_bench.jobs.benchmark import Benchmark, Entry
 
     alone = Benchmark(name=folder.name, methods={job.label: Entry(method=job.method)}, archs=(job.arch,))
     show_plan(Selected(alone, [job], folder), overview, [job], wish)

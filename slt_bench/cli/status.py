@@ -10,7 +10,7 @@ from slt_bench.cli.options import DataRoot, Selection, select, takes, use_plugin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slt_bench.benchmark import Job
+    from slt_bench.jobs.benchmark import Job
     from slt_bench.records.status import Overview
 
     Look = Callable[[], "list[tuple[str, list[Job], Overview]]"]
@@ -56,9 +56,9 @@ def _looker(selection: Selection, names: list[str] | None, data_root: Path | Non
     """What looks at what was asked for, anew each time it is called."""
     from slt_bench import records
     from slt_bench.execution.follow import refresh
+    from slt_bench.jobs.parsing import choose
     from slt_bench.records.lookup import folders, known_jobs
     from slt_bench.records.status import look
-    from slt_bench.selection import choose
     from slt_bench.utils.errors import UserError
 
     if selection.benchmark or selection.methods:

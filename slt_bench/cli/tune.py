@@ -13,8 +13,8 @@ from slt_bench.cli.options import DataRoot, Execution, Plugins, Results, Selecte
 if TYPE_CHECKING:
     from tomlkit.items import Item, Key, Table
 
+    from slt_bench.jobs.tuning import Trial, Winner
     from slt_bench.plugins import Registry
-    from slt_bench.tuning import Trial, Winner
 
 BARE = r"(?<!\r)\n"  # a line end of Unix, where files of Windows have two characters
 
@@ -43,13 +43,13 @@ def tune(
     """
     wish = checked_wish(execution, starts=not dry_run)
     from slt_bench import records
-    from slt_bench.benchmark import benchmark_files, load
     from slt_bench.cli.run import run_selected
     from slt_bench.data.content import data_hash
-    from slt_bench.grid import jobs
+    from slt_bench.jobs.benchmark import benchmark_files, load
+    from slt_bench.jobs.grid import jobs
+    from slt_bench.jobs.parsing import choose
+    from slt_bench.jobs.tuning import trials, tuning_benchmark, winners
     from slt_bench.plugins import load as load_methods
-    from slt_bench.selection import choose
-    from slt_bench.tuning import trials, tuning_benchmark, winners
     from slt_bench.utils.text import count
 
     use_plugins(plugins)
@@ -80,8 +80,8 @@ def tune(
 
 def _warn_of_twins(name: str, registry: "Registry") -> None:
     """Say so where labels of a benchmark have become the same by what was found for them: `run` refuses it."""
-    from slt_bench.benchmark import load
-    from slt_bench.grid import jobs
+    from slt_bench.jobs.benchmark import load
+    from slt_bench.jobs.grid import jobs
     from slt_bench.utils.errors import UserError
 
     try:
@@ -95,7 +95,7 @@ def _show(best: "Sequence[Winner]", found: "Sequence[Trial]", seconds: float) ->
     from rich.table import Table
 
     from slt_bench.cli.screen import screen
-    from slt_bench.tuning import at_an_end
+    from slt_bench.jobs.tuning import at_an_end
     from slt_bench.utils.text import duration, number
 
     trials = f"best of {best[0].trials} trials, {duration(seconds)} in all"

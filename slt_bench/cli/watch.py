@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from slt_bench.benchmark import Job
+from slt_bench.jobs.benchmark import Job
 from slt_bench.records import Record
 from slt_bench.utils.text import count
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from slt_bench.benchmark import Budget
 from slt_bench.conformance import looks
 from slt_bench.conformance.families import FAMILIES, family
 from slt_bench.conformance.planted import CLASSES, Planted, plant, stripes
@@ -16,6 +15,7 @@ from slt_bench.conformance.watch import Peek, watched
 from slt_bench.data.dataset import SealedError
 from slt_bench.data.pipeline import normalise
 from slt_bench.evaluate import accuracy
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
 from slt_bench.ticket import Ticket, read_ticket, write_ticket
 

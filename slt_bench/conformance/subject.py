@@ -12,8 +12,8 @@ from types import FunctionType
 from typing import Any
 
 from slt_bench import random_state
-from slt_bench.benchmark import Budget
 from slt_bench.data.dataset import Dataset
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, SparsityControl
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.search import Keeper, Search, search

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from slt_bench import records
-from slt_bench.benchmark import Job
 from slt_bench.execution import queue
 from slt_bench.execution.work import Watcher, Work
+from slt_bench.jobs.benchmark import Job
 from slt_bench.records import runs
 from slt_bench.records.attempts import read_progress
 from slt_bench.records.lock import is_held

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from slt_bench.benchmark import Job
+from slt_bench.jobs.benchmark import Job
 
 UNKNOWN_MINUTES = 240  # for a task whose jobs nobody has measured
 LEAST_MINUTES = 30

@@ -13,12 +13,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from slt_bench import records
-from slt_bench.benchmark import Job
 from slt_bench.execution import child
 from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Watcher, Work
 from slt_bench.execution.worker import failed_record
+from slt_bench.jobs.benchmark import Job
 from slt_bench.records.attempts import read_progress
 from slt_bench.records.lock import claimed, is_held
 from slt_bench.utils.cores import count_cores

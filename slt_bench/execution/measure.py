@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from slt_bench import plugins, random_state, records
-from slt_bench.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, sealed
 from slt_bench.data.dataset import load as load_data
 from slt_bench.divergence import check_finite, diverging
 from slt_bench.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
 from slt_bench.execution.keeper import CheckpointKeeper
+from slt_bench.jobs.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
 from slt_bench.method import Method
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records import GATE_BINS, LayerDensity

@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 
 from slt_bench import records
-from slt_bench.benchmark import Job
 from slt_bench.cost import Cost, Costs, Kind, from_records, kind
 from slt_bench.execution import queue, slurm
 from slt_bench.execution.inline import run_inline
@@ -18,6 +17,7 @@ from slt_bench.execution.probe import probe
 from slt_bench.execution.resources import needs_of, threads_of, with_options
 from slt_bench.execution.stop import Stopper
 from slt_bench.execution.work import Context, Watcher, Work
+from slt_bench.jobs.benchmark import Job
 from slt_bench.plugins import plugin_folders
 from slt_bench.records import Found, runs
 from slt_bench.records.runs import Executor

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from slt_bench import plugins
-from slt_bench.benchmark import resolve_settings
 from slt_bench.data import find
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Split, noise_split
 from slt_bench.data.pipeline import training_batch
+from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.method import Method
 from slt_bench.network import architectures
 from slt_bench.network.frozen import FrozenNetwork

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from slt_bench.benchmark import Job
+from slt_bench.jobs.benchmark import Job
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.files import checksum_of, seal, unseal, write_text
 

@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from slt_bench import records
-from slt_bench.benchmark import Job
+from slt_bench.jobs.benchmark import Job
 from slt_bench.records import JOB, LINES, RECORD, Found
 from slt_bench.records.runs import RUNS, read_runs
 from slt_bench.utils.errors import UserError

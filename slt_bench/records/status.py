@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from slt_bench import plugins, records
-from slt_bench.benchmark import Job, resolve_settings
+from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.plugins import Registry
 from slt_bench.records import Found, Record
 from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress

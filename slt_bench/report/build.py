@@ -11,8 +11,8 @@ from slt_bench.analysis import frame
 from slt_bench.analysis.networks import NETWORK, UNDER, baseline_of, has_wider
 from slt_bench.analysis.verdicts import Judged, judge
 from slt_bench.analysis.widths import narrower
-from slt_bench.benchmark import REFERENCES
-from slt_bench.published import Claim
+from slt_bench.jobs.benchmark import REFERENCES
+from slt_bench.jobs.paper_claims import Claim
 from slt_bench.records import Found, Record
 from slt_bench.report.overall import Overall, overall_plates
 from slt_bench.report.page import render

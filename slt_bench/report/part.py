@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slt_bench.benchmark import REFERENCES, Job
-from slt_bench.published import Claim
+from slt_bench.jobs.benchmark import REFERENCES, Job
+from slt_bench.jobs.paper_claims import Claim
+from slt_bench.jobs.parsing import choose
 from slt_bench.records import Found
-from slt_bench.selection import choose
 
 Network = tuple[str, str, str, str]  # architecture, data set, init, rescaling
 

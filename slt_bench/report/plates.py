@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from slt_bench.benchmark import REFERENCES
+from slt_bench.jobs.benchmark import REFERENCES
 from slt_bench.report.style import Looks
 from slt_bench.report.tables.table import Table, as_csv
 from slt_bench.utils.files import write_text

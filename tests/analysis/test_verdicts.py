@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tables import table
 
 from slt_bench.analysis.verdicts import judge
-from slt_bench.published import Claim
+from slt_bench.jobs.paper_claims import Claim
 
 GATES = {"gates": {0.5: [0.96, 0.97, 0.98], 0.9: [0.95, 0.96, 0.97], 0.99: [0.5, 0.5, 0.5]}}
 DENSE = {"dense": {0.0: [0.98, 0.98, 0.98]}}

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from slt_bench import plugins, records
-from slt_bench.benchmark import load
-from slt_bench.grid import jobs
+from slt_bench.jobs.benchmark import load
+from slt_bench.jobs.grid import jobs
 from slt_bench.records import Record
 
 BENCHMARK = """

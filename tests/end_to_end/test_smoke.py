@@ -2,11 +2,11 @@
 
 import pytest
 
-from slt_bench.benchmark import Budget
 from slt_bench.data import find
 from slt_bench.data.root import is_present
 from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.network import architectures
 
 METHODS = ("gates", "gates_structured", "edgepopup", "random_mask", "dense")  # `check` tries the others by family

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slt_bench.benchmark import Budget, Job
 from slt_bench.execution.layout import LEAST_MINUTES, MARGIN, UNKNOWN_MINUTES, Needs, arrange
+from slt_bench.jobs.benchmark import Budget, Job
 
 HOUR = 3600.0
 SMALL, LARGE, GPU = Needs(1, 2), Needs(4, 16), Needs(4, 8, gpus=1)

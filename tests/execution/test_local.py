@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from slt_bench import records
-from slt_bench.benchmark import Budget
 from slt_bench.cli import main
 from slt_bench.execution import local
 from slt_bench.execution.inline import run_inline
@@ -20,6 +19,7 @@ from slt_bench.execution.local import Slot, run_local
 from slt_bench.execution.log import LOG
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Context, Silent, Work
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.plugins import VARIABLE
 from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress
 from slt_bench.records.lock import claimed, read_claim, start_time

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from slt_bench import cost
-from slt_bench.benchmark import Budget
 from slt_bench.cost import Cost, Costs
 from slt_bench.execution import local
 from slt_bench.execution.layout import Needs
 from slt_bench.execution.local import Slot, make_slots
 from slt_bench.execution.resources import memory_gb, needs_of, threads_of, with_options
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.network import architectures
 from slt_bench.network.frozen import check_shape, footprint
 from slt_bench.utils.cores import threads_of_environment

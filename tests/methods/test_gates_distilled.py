@@ -7,8 +7,8 @@ import torch
 from scipy.special import log_softmax, softmax
 from torch.nn import functional
 
-from slt_bench.benchmark import Budget
 from slt_bench.data.dataset import load as load_data
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.search import search
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from slt_bench.benchmark import Budget
 from slt_bench.data.dataset import load as load_data
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.search import search
 
 

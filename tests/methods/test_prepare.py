@@ -5,10 +5,10 @@ import torch
 from oracle import REGISTRY
 from torch import nn
 
-from slt_bench.benchmark import Benchmark, Budget
 from slt_bench.data.dataset import load as load_data
 from slt_bench.execution.worker import run_job
-from slt_bench.grid import jobs
+from slt_bench.jobs.benchmark import Benchmark, Budget
+from slt_bench.jobs.grid import jobs
 from slt_bench.method import Method, OptimizerSettings
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.search import search

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from slt_bench.benchmark import Budget
 from slt_bench.data.dataset import load as load_data
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import ramp
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slt_bench import records
-from slt_bench.benchmark import Budget, Job
+from slt_bench.jobs.benchmark import Budget, Job
 from slt_bench.records import Found, Record
 from slt_bench.utils.errors import StorageError, UserError
 from slt_bench.utils.files import TEMPORARY, published, seal, unseal

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slt_bench.benchmark import Budget, Job
+from slt_bench.jobs.benchmark import Budget, Job
 from slt_bench.records import runs
 from slt_bench.records.lock import start_time, this_place
 from slt_bench.records.runs import RUNS, Run, Unit, begin, close_units, end, forget, read_runs, stop_process, write

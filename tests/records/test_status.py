@@ -7,9 +7,9 @@ import socket
 import pytest
 
 from slt_bench import plugins, records
-from slt_bench.benchmark import resolve_settings
 from slt_bench.checkpoint import Checkpoint, write_checkpoint
 from slt_bench.cost import from_records
+from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.records import Record, runs, write
 from slt_bench.records.attempts import CHECKPOINT, end_attempt, start_attempt, write_progress
 from slt_bench.records.lock import CLAIM, claimed

@@ -6,7 +6,7 @@ import pytest
 
 from slt_bench.analysis.statistics import Interval
 from slt_bench.analysis.verdicts import Judged
-from slt_bench.published import Claim
+from slt_bench.jobs.paper_claims import Claim
 from slt_bench.report.tables.claims import claims_frame, claims_table
 
 ABOUT = {"who": "A", "where": "p. 1", "method": "gates", "arch": "conv2", "dataset": "cifar10"}

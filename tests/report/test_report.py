@@ -5,7 +5,7 @@ import html.parser
 import pytest
 from material import PENDING, add_record
 
-from slt_bench.benchmark import Budget
+from slt_bench.jobs.benchmark import Budget
 from slt_bench.records import Found
 from slt_bench.report.build import Source, build
 from slt_bench.report.style import looks

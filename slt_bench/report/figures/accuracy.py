@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from slt_bench.benchmark import REFERENCES
+from slt_bench.jobs.benchmark import REFERENCES
 from slt_bench.report.figures.axes import (
     by_label,
     depth,

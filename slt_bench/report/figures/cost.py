@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slt_bench.benchmark import REFERENCES
+from slt_bench.jobs.benchmark import REFERENCES
 from slt_bench.report.figures.axes import by_label, panels, short_names
 from slt_bench.report.figures.legends import legend_of
 from slt_bench.report.style import DENSE, Looks

@@ -10,7 +10,7 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from slt_bench.benchmark import REFERENCES
+from slt_bench.jobs.benchmark import REFERENCES
 from slt_bench.report.figures.axes import short_names
 from slt_bench.report.figures.fonts import readable
 from slt_bench.report.style import DENSE, RANDOM, TEXT_INCHES, Looks

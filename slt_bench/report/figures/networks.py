@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slt_bench.analysis.curves import curves
-from slt_bench.benchmark import REFERENCES
+from slt_bench.jobs.benchmark import REFERENCES
 from slt_bench.report.figures.accuracy import barred_above, draw_curves, extent
 from slt_bench.report.figures.axes import (
     by_label,

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from slt_bench.benchmark import REFERENCES
+from slt_bench.jobs.benchmark import REFERENCES
 from slt_bench.report.figures.axes import by_label, depth, limit_accuracies, panels, spread
 from slt_bench.report.figures.legends import REFERENCE_LOOKS, legend_outside, line, methods
 from slt_bench.report.style import Looks

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from slt_bench.benchmark import REFERENCES, SPARSITY_TOLERANCE
+from slt_bench.jobs.benchmark import REFERENCES, SPARSITY_TOLERANCE
 from slt_bench.report.tables.table import Table, percent
 from slt_bench.utils.text import number
 

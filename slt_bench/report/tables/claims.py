@@ -7,7 +7,7 @@ import pandas as pd
 
 from slt_bench.analysis.statistics import Interval
 from slt_bench.analysis.verdicts import Judged
-from slt_bench.published import Claim
+from slt_bench.jobs.paper_claims import Claim
 from slt_bench.report.tables.table import Table, percent
 from slt_bench.utils.text import number
 

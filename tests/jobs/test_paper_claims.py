@@ -3,8 +3,8 @@
 import pytest
 
 from slt_bench import plugins
-from slt_bench.benchmark import benchmark_files, load
-from slt_bench.grid import jobs
+from slt_bench.jobs.benchmark import benchmark_files, load
+from slt_bench.jobs.grid import jobs
 from slt_bench.utils.errors import UserError
 
 HEAD = 'archs = ["lenet300", "conv2"]\n[methods]\ngates = {}\nedgepopup = { archs = "lenet300" }\n'

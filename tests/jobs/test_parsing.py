@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slt_bench.selection import (
+from slt_bench.jobs.parsing import (
     check_sparsity,
     choose,
     parse_assignments,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slt_bench import benchmark as benchmarks
 from slt_bench import plugins
-from slt_bench.benchmark import Benchmark, Job, load, resolve_settings
-from slt_bench.grid import jobs, smoke_selection
+from slt_bench.jobs import benchmark as benchmarks
+from slt_bench.jobs.benchmark import Benchmark, Job, load, resolve_settings
+from slt_bench.jobs.grid import jobs, smoke_selection
 from slt_bench.utils.errors import UserError
 
 GOOD = """

@@ -5,13 +5,13 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from slt_bench.benchmark import SMOKE_BATCH, Benchmark, Budget, Entry, Job, resolve_settings
 from slt_bench.data.catalogue import canonical, is_folder, usual_epochs
 from slt_bench.data.content import data_hash
+from slt_bench.jobs.benchmark import SMOKE_BATCH, Benchmark, Budget, Entry, Job, resolve_settings
+from slt_bench.jobs.parsing import check_sparsity
 from slt_bench.network import architectures
 from slt_bench.network.inits import Init
 from slt_bench.plugins import Registry
-from slt_bench.selection import check_sparsity
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.text import number
 

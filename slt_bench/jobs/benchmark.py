@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from slt_bench.data.catalogue import folder_name, folder_title, split_folder_name
+from slt_bench.jobs.paper_claims import Claim
+from slt_bench.jobs.parsing import parse_seeds
 from slt_bench.network import architectures
 from slt_bench.plugins import Registry, suite_folder
-from slt_bench.published import Claim
-from slt_bench.selection import parse_seeds
 from slt_bench.utils.errors import UserError, unknown
 from slt_bench.utils.text import count, number
 

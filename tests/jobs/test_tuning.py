@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slt_bench import plugins
-from slt_bench.benchmark import Benchmark, Budget, Entry
-from slt_bench.grid import jobs
+from slt_bench.jobs.benchmark import Benchmark, Budget, Entry
+from slt_bench.jobs.grid import jobs
+from slt_bench.jobs.tuning import Trial, Winner, at_an_end, trials, tuning_benchmark, winners
 from slt_bench.method import Choice, Range
 from slt_bench.records import Record
-from slt_bench.tuning import Trial, Winner, at_an_end, trials, tuning_benchmark, winners
 from slt_bench.utils.errors import UserError
 
 registry = plugins.load()

@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy.stats import qmc
 
-from slt_bench.benchmark import Benchmark, Entry, Tuned, nearest, resolve_settings
+from slt_bench.jobs.benchmark import Benchmark, Entry, Tuned, nearest, resolve_settings
 from slt_bench.method import Choice, Range
 from slt_bench.plugins import Registry
 from slt_bench.records import Record

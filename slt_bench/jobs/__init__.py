@@ -1,0 +1,1 @@
+"""What to run: benchmarks, jobs, grids, paper claims."""
