@@ -248,7 +248,7 @@ def read_layer_densities(path: str, network: FrozenNetwork) -> list[float]:
     Raises:
         UserError: The file is missing or damaged, or its layers are others.
     """
-    from slt_bench.ticket import read_ticket  # noqa: PLC0415 - few methods need it
+    from slt_bench.tickets.ticket import read_ticket  # noqa: PLC0415 - few methods need it
 
     ticket = read_ticket(Path(path))
     if ticket.mask.numel() != network.n or ticket.arch != network.arch:

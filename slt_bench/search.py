@@ -19,13 +19,13 @@ from slt_bench.checkpoint import Checkpoint
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.pipeline import epoch_order, steps_per_epoch, taken, training_batch
 from slt_bench.divergence import Diverged, FiniteLosses, FiniteSteps, check_finite, diverging
-from slt_bench.evaluate import accuracy
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
 from slt_bench.method_state import load_method_state, method_state
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.streams import derive_seed
 from slt_bench.steps import Driven, Step, Taken, drive
+from slt_bench.tickets.evaluate import accuracy
 from slt_bench.utils.errors import NotFiniteError
 
 OnStep = Callable[[float], None]

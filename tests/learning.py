@@ -1,10 +1,10 @@
 """What tests share that compare two ways to learn: the accuracy of a mask that a method learned on the digits."""
 
-from slt_bench.evaluate import accuracy, measure_statistics
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
 from slt_bench.search import search
+from slt_bench.tickets.evaluate import accuracy, measure_statistics
 
 
 def learned_accuracy(name, data, seed, epochs=20, **settings):

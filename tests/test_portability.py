@@ -19,7 +19,7 @@ from weights_here import RECORDED, keys, weight_hash
 
 from slt_bench.network.architectures import ARCHS
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.ticket import write_ticket
+from slt_bench.tickets.ticket import write_ticket
 
 CHECKOUT = Path(__file__).parents[1]
 SCRIPT = CHECKOUT / "tests" / "weights_here.py"

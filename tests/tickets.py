@@ -3,7 +3,7 @@
 import torch
 
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.ticket import Ticket
+from slt_bench.tickets.ticket import Ticket
 
 
 def random_mask(n, density=0.5, seed=0):

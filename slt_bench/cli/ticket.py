@@ -8,7 +8,7 @@ import typer
 from slt_bench.cli.options import DataRoot
 
 if TYPE_CHECKING:
-    from slt_bench.ticket import Ticket
+    from slt_bench.tickets.ticket import Ticket
 
 app = typer.Typer(help="Look at tickets, verify them, score them, and export their networks.", no_args_is_help=True)
 
@@ -19,9 +19,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 @app.command("show")
 def show(path: Place) -> None:
     """Show what a ticket holds: its network, its sparsity layer by layer, where it comes from, and how large it is."""
-    from slt_bench.evaluate import dead_units
-    from slt_bench.mask_code import bound, encode
-    from slt_bench.ticket import read_ticket
+    from slt_bench.tickets.evaluate import dead_units
+    from slt_bench.tickets.mask_coding import bound, encode
+    from slt_bench.tickets.ticket import read_ticket
 
     file = _file(path)
     ticket = read_ticket(file)
@@ -66,8 +66,8 @@ def verify(
     A score is repeated to the last digit on the same kind of processor, with the same number of threads.
     """
     from slt_bench.records import TICKET
+    from slt_bench.tickets.verify import verify_ticket
     from slt_bench.utils.errors import UserError
-    from slt_bench.verify import verify_ticket
 
     files = [file for path in paths for file in (sorted(path.rglob(TICKET)) if path.is_dir() else [path])]
     if not files:
@@ -95,8 +95,8 @@ def eval_(
     device: Device = "auto",
 ) -> None:
     """Score a ticket on a data set."""
-    from slt_bench.ticket import read_ticket
-    from slt_bench.verify import other_data, score_ticket
+    from slt_bench.tickets.ticket import read_ticket
+    from slt_bench.tickets.verify import other_data, score_ticket
 
     ticket = read_ticket(_file(path))
     name = dataset or _dataset_of(ticket)
@@ -113,8 +113,8 @@ def export(
     onnx: Annotated[bool, typer.Option(help="Write an ONNX file too; --no-onnx does not.")] = True,
 ) -> None:
     """Write the network for the world outside: Python source and a state dictionary that need no slt_bench; ONNX."""
-    from slt_bench.export import ONNX, export_onnx, export_torch
-    from slt_bench.ticket import read_ticket
+    from slt_bench.tickets.export import ONNX, export_onnx, export_torch
+    from slt_bench.tickets.ticket import read_ticket
 
     ticket = read_ticket(_file(path))
     for file in export_torch(ticket, out):

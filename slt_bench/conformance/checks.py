@@ -14,10 +14,10 @@ from slt_bench.conformance.subject import Failed, Learned, Skipped, Subject
 from slt_bench.conformance.watch import Peek, watched
 from slt_bench.data.dataset import SealedError
 from slt_bench.data.pipeline import normalise
-from slt_bench.evaluate import accuracy
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
-from slt_bench.ticket import Ticket, read_ticket, write_ticket
+from slt_bench.tickets.evaluate import accuracy
+from slt_bench.tickets.ticket import Ticket, read_ticket, write_ticket
 
 BUDGET = Budget(epochs=16, batch_size=64)
 SPARSITY = 0.8

@@ -16,7 +16,6 @@ from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, sealed
 from slt_bench.data.dataset import load as load_data
 from slt_bench.divergence import check_finite, diverging
-from slt_bench.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
 from slt_bench.execution.keeper import CheckpointKeeper
 from slt_bench.jobs.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
 from slt_bench.method import Method
@@ -24,7 +23,8 @@ from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records import GATE_BINS, LayerDensity
 from slt_bench.search import OnStep, searching, validate
 from slt_bench.steps import Driven, Rest
-from slt_bench.ticket import Ticket, read_ticket, write_ticket
+from slt_bench.tickets.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
+from slt_bench.tickets.ticket import Ticket, read_ticket, write_ticket
 from slt_bench.utils.files import TEMPORARY
 from slt_bench.utils.text import number
 

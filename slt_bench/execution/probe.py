@@ -9,10 +9,10 @@ from slt_bench.cost import Cost
 from slt_bench.data import find
 from slt_bench.data.dataset import VALIDATION_SHARE, Dataset, noise_split
 from slt_bench.data.pipeline import steps_per_epoch
-from slt_bench.evaluate import CHECKS, STATISTICS_IMAGES, accuracy
 from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.search import search
+from slt_bench.tickets.evaluate import CHECKS, STATISTICS_IMAGES, accuracy
 from slt_bench.utils.machine import peak_memory_mb, reset_peak_memory
 
 STEPS = 5

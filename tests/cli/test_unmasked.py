@@ -6,7 +6,7 @@ import pytest
 
 from slt_bench.network.inspection import UNMASKED_LIMIT, inspect
 from slt_bench.records import Record, read
-from slt_bench.ticket import read_ticket
+from slt_bench.tickets.ticket import read_ticket
 
 ARCH = "timm:test_nfnet"  # standardises its weights after the mask
 OPTIONS = ("--no-references", "--archs", ARCH, "--datasets", "digits", "--sparsities", "0.5", "--seeds", "0")

@@ -9,7 +9,6 @@ from rehearsal import DeviceMixError, HostWaitError, rehearsal
 
 from slt_bench.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from slt_bench.data.pipeline import normalise
-from slt_bench.evaluate import accuracy, measure_statistics
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
@@ -18,6 +17,7 @@ from slt_bench.method import Method
 from slt_bench.pack import Pack
 from slt_bench.profiling.subject import Subject, Wish
 from slt_bench.search import Keeper, search, searching
+from slt_bench.tickets.evaluate import accuracy, measure_statistics
 
 METHODS = sorted(REGISTRY.methods)
 STEPS = 4

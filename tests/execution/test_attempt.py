@@ -28,7 +28,7 @@ from slt_bench.method import Method, OptimizerSettings, straight_through
 from slt_bench.records import attempts
 from slt_bench.records.attempts import ATTEMPTS, CHECKPOINT, PROGRESS, kept_fraction, read_attempts, start_attempt
 from slt_bench.records.lock import CLAIM, claimed, read_claim
-from slt_bench.ticket import read_ticket
+from slt_bench.tickets.ticket import read_ticket
 from slt_bench.utils import tensor_file
 from slt_bench.utils.errors import StorageError
 from slt_bench.utils.files import TEMPORARY

@@ -13,7 +13,7 @@ from tickets import ticket_of
 
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
-from slt_bench.ticket import write_ticket
+from slt_bench.tickets.ticket import write_ticket
 from slt_bench.utils.errors import UserError
 
 RANDOM_MASK = load().find("random_mask")

@@ -21,7 +21,7 @@ from torch.nn import functional
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.inspection import inspect
 from slt_bench.plugins import load
-from slt_bench.ticket import read_ticket, write_ticket
+from slt_bench.tickets.ticket import read_ticket, write_ticket
 from slt_bench.utils.errors import UserError
 
 CLASSES, BATCH, STEPS, SIDES = 10, 4, 3, (32, 64)

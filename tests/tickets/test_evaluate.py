@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tickets import ticket_of
 from torch import nn
 
-from slt_bench import evaluate
 from slt_bench.data.catalogue import DATASETS
 from slt_bench.data.dataset import Dataset, Split
 from slt_bench.data.dataset import load as load_data
-from slt_bench.evaluate import Sanity, accuracy, dead_units, measure_statistics, sanity, shuffle_within_layers
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.tickets import evaluate
+from slt_bench.tickets.evaluate import Sanity, accuracy, dead_units, measure_statistics, sanity, shuffle_within_layers
 from slt_bench.utils.errors import NotFiniteError
 
 INFO = dataclasses.replace(DATASETS["cifar10"], shape=(3, 8, 8))

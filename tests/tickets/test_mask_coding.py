@@ -9,8 +9,8 @@ import second_decoder
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slt_bench.mask_code import bound, decode, encode
 from slt_bench.network import streams
+from slt_bench.tickets.mask_coding import bound, decode, encode
 
 
 def counts_of(mask, sizes):

@@ -12,10 +12,10 @@ from tickets import make_ticket
 from slt_bench import records
 from slt_bench.execution.worker import run_job
 from slt_bench.jobs.benchmark import Budget
-from slt_bench.ticket import read_ticket, write_ticket
+from slt_bench.tickets.ticket import read_ticket, write_ticket
+from slt_bench.tickets.verify import score_ticket, verify_ticket
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.files import seal
-from slt_bench.verify import score_ticket, verify_ticket
 
 METHODS = ("gates", "gates_structured", "edgepopup", "random_mask")
 

@@ -10,9 +10,9 @@ from slt_bench.data.content import data_hash
 from slt_bench.data.dataset import Split
 from slt_bench.data.dataset import load as load_data
 from slt_bench.data.decoded import copy_folder
-from slt_bench.evaluate import accuracy
 from slt_bench.records import RECORD, Record, read_one
-from slt_bench.ticket import Ticket, read_ticket
+from slt_bench.tickets.evaluate import accuracy
+from slt_bench.tickets.ticket import Ticket, read_ticket
 from slt_bench.utils.device import check_device, pick_device
 from slt_bench.utils.errors import UserError
 

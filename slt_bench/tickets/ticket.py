@@ -2,7 +2,7 @@
 
 Format 2 is a safetensors file. Its tensors are
 
-    mask              bytes: the mask's code, as `slt_bench.mask_code` describes it
+    mask              bytes: the mask's code, as `slt_bench.tickets.mask_coding` describes it
     statistics.NAME   each normalisation statistic
     weights           N float32, only where a method's purity is not "frozen"
 
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from slt_bench import mask_code
 from slt_bench.method import Purity
 from slt_bench.network.frozen import FrozenNetwork, check_shape
+from slt_bench.tickets import mask_coding
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.tensor_file import DamagedError, read_sealed, write_sealed
 
@@ -132,7 +132,7 @@ class Subnetwork(nn.Module):
 
 def write_ticket(path: Path, ticket: Ticket) -> None:
     """The ticket at `path`, whole or not at all."""
-    code = mask_code.encode(ticket.mask.numpy(), ticket.sizes)
+    code = mask_coding.encode(ticket.mask.numpy(), ticket.sizes)
     tensors = {"mask": torch.frombuffer(bytearray(code), dtype=torch.uint8) if code else torch.empty(0).byte()}
     tensors |= {f"statistics.{name}": tensor.cpu().contiguous() for name, tensor in ticket.statistics.items()}
     if ticket.weights is not None:
@@ -211,7 +211,7 @@ def _ticket(header: _Header, tensors: Mapping[str, Tensor]) -> Ticket:
 def _mask(header: _Header, code: Tensor | None) -> Tensor:
     if code is None or code.dtype != torch.uint8 or code.ndim != 1:
         raise ValueError("its mask's code is missing, or none of bytes")
-    mask = mask_code.decode(code.numpy().tobytes(), header.layers)
+    mask = mask_coding.decode(code.numpy().tobytes(), header.layers)
     if _hash(mask) != header.mask_hash:
         raise ValueError("its mask is not the one whose hash it names")
     return torch.from_numpy(mask)

@@ -12,7 +12,7 @@ from slt_bench.data.dataset import Split
 from slt_bench.data.pipeline import plain_batches
 from slt_bench.network import streams
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.ticket import Ticket
+from slt_bench.tickets.ticket import Ticket
 from slt_bench.utils.errors import NotFiniteError
 
 STATISTICS_IMAGES = 10_000  # training images over which normalisation statistics are measured

@@ -1,4 +1,4 @@
-"""A decoder of masks in whole numbers of Python, written from the text of `slt_bench.mask_code` alone.
+"""A decoder of masks in whole numbers of Python, written from the text of `slt_bench.tickets.mask_coding` alone.
 
 It uses nothing of the suite and not the library that encodes, so that both must agree on the format as it is described.
 """

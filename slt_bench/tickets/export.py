@@ -20,8 +20,8 @@ import slt_bench
 from slt_bench import data
 from slt_bench.network import architectures
 from slt_bench.network.architectures import Shape
-from slt_bench.standalone import standalone
-from slt_bench.ticket import Subnetwork, Ticket
+from slt_bench.tickets.standalone_source import standalone
+from slt_bench.tickets.ticket import Subnetwork, Ticket
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.files import make_folder, published, write_text
 

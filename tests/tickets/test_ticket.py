@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
-from slt_bench.ticket import Ticket, read_ticket, write_ticket
+from slt_bench.tickets.ticket import Ticket, read_ticket, write_ticket
 from slt_bench.utils.errors import UserError
 
 SHAPE = (3, 8, 8)

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tickets import make_ticket
 
-from slt_bench import export
-from slt_bench.export import AGREEMENT, ONNX, SOURCE, STATE, export_onnx, export_torch, plain
+from slt_bench.tickets import export
+from slt_bench.tickets.export import AGREEMENT, ONNX, SOURCE, STATE, export_onnx, export_torch, plain
 from slt_bench.utils.errors import UserError
 
 SMALL, CIFAR = (3, 8, 8), (3, 32, 32)
