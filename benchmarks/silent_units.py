@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slt_bench import plugins, random_state
+from slt_bench import plugins
 from slt_bench.data import default_root
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.dataset import load as load_data
@@ -26,7 +26,8 @@ from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.method import Method
 from slt_bench.network.architectures import is_leaky
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.search import search
+from slt_bench.training import rng_state
+from slt_bench.training.loop import search
 
 IMAGES = 256
 SHOWN = {0, *(2**power for power in range(16))}  # steps
@@ -58,7 +59,7 @@ class Watch:
 
     @torch.no_grad()
     def _look(self) -> None:
-        state = random_state.get_all(self.network.device)
+        state = rng_state.get_all(self.network.device)
         self.method.eval()
         self.network.eval()
         self.silent.clear()
@@ -69,7 +70,7 @@ class Watch:
         print(f"{self.step:5d} {loss:8.2f} {right:8.1%}  {''.join(shares)}", flush=True)
         self.method.train()
         self.network.train()
-        random_state.set_all(state, self.network.device)
+        rng_state.set_all(state, self.network.device)
 
     def _see(self, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> None:
         answers = out.flatten(2).amax(2) if out.ndim == 4 else out  # (images, units)
@@ -105,7 +106,7 @@ def watch(job: Job, data_root: Path, steps: int, registry: plugins.Registry) -> 
     """Search as the job does, and look on for so many steps."""
     data = load_data(job.dataset, data_root)
     network = network_of(job, data.info)
-    random_state.seed_all(job.seed)
+    rng_state.seed_all(job.seed)
     method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
     try:
         search(method, network, data, job.budget, job.seed, Watch(method, network, data, steps))

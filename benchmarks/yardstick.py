@@ -17,7 +17,7 @@ from slt_bench.data import find
 from slt_bench.network import architectures
 from slt_bench.profiling.subject import Subject, Wish
 from slt_bench.profiling.timing import time_steps
-from slt_bench.steps import autocast
+from slt_bench.training.step import autocast
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
-from slt_bench.search import search
 from slt_bench.tickets.evaluate import accuracy, measure_statistics
+from slt_bench.training.loop import search
 
 
 def learned_accuracy(name, data, seed, epochs=20, **settings):

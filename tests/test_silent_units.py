@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from slt_bench import plugins, random_state
+from slt_bench import plugins
 from slt_bench.data import default_root
 from slt_bench.data.dataset import load
 from slt_bench.data.pipeline import normalise
 from slt_bench.jobs import benchmark, grid
 from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.training import rng_state
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "silent_units.py"
 
@@ -29,7 +30,7 @@ def silent_by_hand(job):
     data = load(job.dataset, default_root())
     registry = plugins.load()
     network = FrozenNetwork(job.arch, shape=data.info.shape, classes=10, seed=job.seed)
-    random_state.seed_all(job.seed)
+    rng_state.seed_all(job.seed)
     method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
     method.eval()
     active = normalise(data.validation.images[:256], data.info).flatten(1)

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slt_bench.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from slt_bench.conformance.planted import stripes
 from slt_bench.conformance.subject import Failed, Learned
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.pipeline import normalise
 from slt_bench.method import Method, SparsityControl
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from slt_bench.utils.text import number
 
 APPROXIMATE = 0.1  # how far an "approximate" sparsity may be off

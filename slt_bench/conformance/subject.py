@@ -11,12 +11,12 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from slt_bench import random_state
 from slt_bench.data.dataset import Dataset
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, SparsityControl
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.search import Keeper, Search, search
+from slt_bench.training import rng_state
+from slt_bench.training.loop import Keeper, Search, search
 
 
 class Failed(Exception):  # noqa: N818 - a finding, not an error of ours
@@ -82,7 +82,7 @@ class Subject:
 
     def make(self, network: FrozenNetwork, sparsity: float, seed: int = 0) -> Method:
         """An instance, made as a job makes it."""
-        random_state.seed_all(seed)
+        rng_state.seed_all(seed)
         return self.kind(network, self.settings, None if self.control == "none" else sparsity)
 
     def learn(

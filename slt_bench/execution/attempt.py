@@ -12,11 +12,11 @@ from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Watcher, Work
 from slt_bench.execution.worker import failed_record, running
 from slt_bench.jobs.benchmark import Job
-from slt_bench.pack import Pack
 from slt_bench.records import JOB, Record
 from slt_bench.records.attempts import Attempt, end_attempt, read_attempts, start_attempt, task_id, write_progress
 from slt_bench.records.lock import claimed
-from slt_bench.steps import Driven, drive
+from slt_bench.training.pack import Pack
+from slt_bench.training.step import Driven, drive
 from slt_bench.utils.errors import StorageError
 from slt_bench.utils.files import clear_partial, make_folder, write_text
 

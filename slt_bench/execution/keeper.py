@@ -7,9 +7,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from slt_bench.checkpoint import Checkpoint, read_checkpoint, set_aside, write_checkpoint
 from slt_bench.execution.stop import Stopper
 from slt_bench.records.attempts import CHECKPOINT
+from slt_bench.training.checkpoint import Checkpoint, read_checkpoint, set_aside, write_checkpoint
 from slt_bench.utils.errors import StorageError
 from slt_bench.utils.tensor_file import DamagedError
 

@@ -11,20 +11,21 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from slt_bench import plugins, random_state, records
+from slt_bench import plugins, records
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, sealed
 from slt_bench.data.dataset import load as load_data
-from slt_bench.divergence import check_finite, diverging
 from slt_bench.execution.keeper import CheckpointKeeper
 from slt_bench.jobs.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
 from slt_bench.method import Method
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records import GATE_BINS, LayerDensity
-from slt_bench.search import OnStep, searching, validate
-from slt_bench.steps import Driven, Rest
 from slt_bench.tickets.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
 from slt_bench.tickets.ticket import Ticket, read_ticket, write_ticket
+from slt_bench.training import rng_state
+from slt_bench.training.divergence import check_finite, diverging
+from slt_bench.training.loop import OnStep, searching, validate
+from slt_bench.training.step import Driven, Rest
 from slt_bench.utils.files import TEMPORARY
 from slt_bench.utils.text import number
 
@@ -62,7 +63,7 @@ def measuring(
     data = data.with_shuffled_labels(job.seed) if job.budget.labels == "shuffled" else data
     clock.lap("load")
     network = network_of(job, data.info, device)
-    random_state.seed_all(job.seed)
+    rng_state.seed_all(job.seed)
     registry = plugins.load()
     weight_hash = network.weight_hash()
     with sealed(f"{job.method} learns"):

@@ -4,15 +4,16 @@ from time import perf_counter
 
 import torch
 
-from slt_bench import plugins, random_state
+from slt_bench import plugins
 from slt_bench.cost import Cost
 from slt_bench.data import find
 from slt_bench.data.dataset import VALIDATION_SHARE, Dataset, noise_split
 from slt_bench.data.pipeline import steps_per_epoch
 from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.search import search
 from slt_bench.tickets.evaluate import CHECKS, STATISTICS_IMAGES, accuracy
+from slt_bench.training import rng_state
+from slt_bench.training.loop import search
 from slt_bench.utils.machine import peak_memory_mb, reset_peak_memory
 
 STEPS = 5
@@ -32,7 +33,7 @@ def probe(job: Job, device: str) -> Cost:
         job.arch, shape=info.shape, classes=info.classes, init=job.init, seed=0, rescale=job.rescale, device=target
     )
     method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
-    random_state.seed_all(0)
+    rng_state.seed_all(0)
     training = round((1 - VALIDATION_SHARE) * info.train)
     total = (job.budget.epochs or info.epochs) * steps_per_epoch(training, job.budget.batch_size)
     learns = method.optimizer() is not None

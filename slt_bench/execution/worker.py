@@ -12,7 +12,6 @@ import torch
 
 from slt_bench import plugins, records
 from slt_bench.data.catalogue import known_hash
-from slt_bench.divergence import Diverged
 from slt_bench.execution.keeper import CheckpointKeeper
 from slt_bench.execution.measure import CANDIDATE, measuring
 from slt_bench.execution.stop import Stopper
@@ -20,8 +19,9 @@ from slt_bench.execution.work import Context
 from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.records import Record
 from slt_bench.records.attempts import read_attempts
-from slt_bench.search import OnStep
-from slt_bench.steps import Driven, drive
+from slt_bench.training.divergence import Diverged
+from slt_bench.training.loop import OnStep
+from slt_bench.training.step import Driven, drive
 from slt_bench.utils.device import pick_device
 from slt_bench.utils.errors import StorageError
 from slt_bench.utils.files import storage_error

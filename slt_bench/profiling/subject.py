@@ -15,7 +15,7 @@ from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.method import Method
 from slt_bench.network import architectures
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.steps import STEP_PARTS, Step, take_step
+from slt_bench.training.step import STEP_PARTS, Step, take_step
 
 PARTS = ("data", *STEP_PARTS)
 SPARSITY = 0.9

@@ -7,17 +7,17 @@ import torch
 from families import FAMILIES, FEW, REGISTRY, make, network, noise
 from rehearsal import DeviceMixError, HostWaitError, rehearsal
 
-from slt_bench.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from slt_bench.data.pipeline import normalise
 from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Context
 from slt_bench.execution.worker import run_job
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
-from slt_bench.pack import Pack
 from slt_bench.profiling.subject import Subject, Wish
-from slt_bench.search import Keeper, search, searching
 from slt_bench.tickets.evaluate import accuracy, measure_statistics
+from slt_bench.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from slt_bench.training.loop import Keeper, search, searching
+from slt_bench.training.pack import Pack
 
 METHODS = sorted(REGISTRY.methods)
 STEPS = 4

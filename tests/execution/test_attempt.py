@@ -482,7 +482,7 @@ class TestUnusable:
         here = place()
         here.stop(15)
         with monkeypatch.context() as patch:
-            patch.setattr("slt_bench.search.load_method_state", lambda *_: int("no number"))
+            patch.setattr("slt_bench.training.loop.load_method_state", lambda *_: int("no number"))
             here.attempt()
         assert here.record.reason.startswith("ValueError")
         assert f"{CHECKPOINT}.unusable" in here.log

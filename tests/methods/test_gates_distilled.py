@@ -10,7 +10,7 @@ from torch.nn import functional
 from slt_bench.data.dataset import load as load_data
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.search import search
+from slt_bench.training.loop import search
 
 
 def cross_entropy(targets, logits):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slt_bench.data.dataset import load as load_data
 from slt_bench.jobs.benchmark import Budget
-from slt_bench.search import search
+from slt_bench.training.loop import search
 
 
 def shuffle(method, seed=0):

@@ -11,7 +11,7 @@ from slt_bench.jobs.benchmark import Benchmark, Budget
 from slt_bench.jobs.grid import jobs
 from slt_bench.method import Method, OptimizerSettings
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.search import search
+from slt_bench.training.loop import search
 from slt_bench.utils.errors import UserError
 
 

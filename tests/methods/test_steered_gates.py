@@ -12,7 +12,7 @@ from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import ramp
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.plugins import load
-from slt_bench.search import search
+from slt_bench.training.loop import search
 
 REGISTRY = load()
 GATES = REGISTRY.find("gates")

@@ -7,7 +7,6 @@ import socket
 import pytest
 
 from slt_bench import plugins, records
-from slt_bench.checkpoint import Checkpoint, write_checkpoint
 from slt_bench.cost import from_records
 from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.records import Record, runs, write
@@ -15,6 +14,7 @@ from slt_bench.records.attempts import CHECKPOINT, end_attempt, start_attempt, w
 from slt_bench.records.lock import CLAIM, claimed
 from slt_bench.records.runs import begin, close_units
 from slt_bench.records.status import look
+from slt_bench.training.checkpoint import Checkpoint, write_checkpoint
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ class TestDeadUnits:
 def test_a_real_ticket_dies_when_it_is_shuffled_redrawn_or_inverted(tmp_path):
     from slt_bench.jobs.benchmark import Budget
     from slt_bench.plugins import load
-    from slt_bench.search import search
+    from slt_bench.training.loop import search
 
     data = load_data("digits", tmp_path)
     assert isinstance(data, Dataset)

@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from slt_bench.method import Method
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.steps import Driven, Rest, Result, Step, Taken, autocast
+from slt_bench.training.step import Driven, Rest, Result, Step, Taken, autocast
 
 
 class PackedNetworks:

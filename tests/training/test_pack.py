@@ -16,9 +16,9 @@ from slt_bench.execution.stop import Stopped, Stopper
 from slt_bench.execution.work import Silent, Work
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.pack import Pack, PackedNetworks
 from slt_bench.records.attempts import CHECKPOINT, read_attempts, start_attempt
-from slt_bench.search import search, searching
+from slt_bench.training.loop import search, searching
+from slt_bench.training.pack import Pack, PackedNetworks
 
 NEAR = {"rtol": 2e-4, "atol": 2e-4}
 

@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slt_bench import random_state
-from slt_bench.checkpoint import Checkpoint
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.pipeline import epoch_order, steps_per_epoch, taken, training_batch
-from slt_bench.divergence import Diverged, FiniteLosses, FiniteSteps, check_finite, diverging
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
-from slt_bench.method_state import load_method_state, method_state
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.streams import derive_seed
-from slt_bench.steps import Driven, Step, Taken, drive
 from slt_bench.tickets.evaluate import accuracy
+from slt_bench.training import rng_state
+from slt_bench.training.checkpoint import Checkpoint
+from slt_bench.training.divergence import Diverged, FiniteLosses, FiniteSteps, check_finite, diverging
+from slt_bench.training.method_state import load_method_state, method_state
+from slt_bench.training.step import Driven, Step, Taken, drive
 from slt_bench.utils.errors import NotFiniteError
 
 OnStep = Callable[[float], None]
@@ -230,7 +230,7 @@ class _Loop:
             "statistics": self.network.statistics(),
             "optimizer": self.optimizer.state_dict(),
             "data order": (self.epoch_start, self.generator.get_state()),
-            "global generators": random_state.get_all(self.network.device),
+            "global generators": rng_state.get_all(self.network.device),
         }
         return Checkpoint(self.fraction, state)
 
@@ -246,7 +246,7 @@ class _Loop:
         self.epoch_start = state["data order"][0]
         self.generator.set_state(state["data order"][1])
         self.within_epoch = True
-        random_state.set_all(state["global generators"], device)
+        rng_state.set_all(state["global generators"], device)
         self.start = perf_counter()
 
     def _order(self) -> tuple[Tensor, ...]:

@@ -1,7 +1,7 @@
 """Gradient steps as something that is asked for: a search yields each of its steps, and whoever drives it takes them.
 
 One search alone has its steps taken one by one (`drive`); several of one architecture have theirs taken together, as
-one batched computation (`slt_bench.pack`).
+one batched computation (`slt_bench.training.pack`).
 """
 
 from collections.abc import Callable, Generator

@@ -9,15 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from slt_bench import data, plugins, random_state
-from slt_bench.checkpoint import read_checkpoint, write_checkpoint
+from slt_bench import data, plugins
 from slt_bench.data.dataset import Dataset, Split, load
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, OptimizerSettings, straight_through
-from slt_bench.method_state import method_state
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records.attempts import CHECKPOINT
-from slt_bench.search import search
+from slt_bench.training import rng_state
+from slt_bench.training.checkpoint import read_checkpoint, write_checkpoint
+from slt_bench.training.loop import search
+from slt_bench.training.method_state import method_state
 
 IDENTITY = {"job": "a test"}
 EPOCHS, STEPS = 2, 6  # three steps an epoch
@@ -100,7 +101,7 @@ def run(method, keeper=None, told=lambda _: None, **budget):
     convolves = method.network.arch != "lenet300"
     budget = Budget(epochs=EPOCHS, batch_size=4 if convolves else 32, **budget)
     shown = images("cifar10" if convolves else "digits")
-    random_state.seed_all(5)
+    rng_state.seed_all(5)
     found = search(method, method.network, shown, budget, 7, told, keeper)
     assert found.steps == STEPS
     return {

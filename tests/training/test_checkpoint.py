@@ -9,8 +9,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slt_bench.checkpoint import Checkpoint, read_checkpoint, set_aside, write_checkpoint
 from slt_bench.records.attempts import CHECKPOINT, kept_fraction
+from slt_bench.training.checkpoint import Checkpoint, read_checkpoint, set_aside, write_checkpoint
 from slt_bench.utils import tensor_file
 from slt_bench.utils.errors import StorageError
 from slt_bench.utils.files import TEMPORARY

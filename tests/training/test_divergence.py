@@ -10,11 +10,11 @@ from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from slt_bench import plugins
-from slt_bench.divergence import FiniteSteps
 from slt_bench.execution.worker import run_job
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, OptimizerSettings, keep_top, straight_through
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.training.divergence import FiniteSteps
 from slt_bench.utils.errors import NotFiniteError
 
 SCORES = [

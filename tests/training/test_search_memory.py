@@ -12,7 +12,7 @@ from slt_bench.method import noise
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.ops.products import PIECE
 from slt_bench.plugins import load
-from slt_bench.search import search
+from slt_bench.training.loop import search
 
 STEPS = 6  # after which the threshold of gates was found twice
 MOMENTS = {"gates": 2, "edgepopup": 1}  # Adam's; SGD's momentum

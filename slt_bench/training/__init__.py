@@ -1,0 +1,1 @@
+"""The loop that trains a method's parameters."""
