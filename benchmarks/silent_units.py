@@ -20,7 +20,7 @@ from slt_bench.data import default_root
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.dataset import load as load_data
 from slt_bench.data.pipeline import normalise
-from slt_bench.execution.measure import network_of
+from slt_bench.execution.worker.measure import network_of
 from slt_bench.jobs import benchmark, grid
 from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.method import Method

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from slt_bench.execution.work import Context
+from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Budget, Job
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

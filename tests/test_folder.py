@@ -15,8 +15,8 @@ from slt_bench.data.folder import look
 from slt_bench.data.picture import decode
 from slt_bench.data.pipeline import plain_batches, taken
 from slt_bench.data.root import is_present
-from slt_bench.execution.work import Context
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.worker.run_job import run_job
+from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.utils.errors import UserError
 
@@ -178,7 +178,7 @@ class TestStream:
         data = load_data(name, tmp_path)
         copies = [Split(split.images.clone(), split.labels) for split in (data.train, data.validation, data.test)]
         in_memory = Dataset(data.info, *copies[:2], lambda: copies[2])
-        monkeypatch.setattr("slt_bench.execution.measure.load_data", lambda *_: in_memory)
+        monkeypatch.setattr("slt_bench.execution.worker.measure.load_data", lambda *_: in_memory)
         again = run_job(job, other, Context(tmp_path))
         assert streamed.status == again.status == "done"
         assert (streamed.mask_hash, streamed.metrics) == (again.mask_hash, again.metrics)

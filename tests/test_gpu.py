@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from slt_bench.execution.work import Context
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.worker.run_job import run_job
+from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import keep_top, kth_smallest
 from slt_bench.network.frozen import FrozenNetwork

@@ -17,7 +17,7 @@ def cancel(
 
     Jobs that run are asked to stop, and write a checkpoint first; the same `run` goes on from there.
     """
-    from slt_bench.execution.cancel import cancel_run
+    from slt_bench.execution.executors.slurm.cancel import cancel_run
     from slt_bench.jobs.parsing import choose
     from slt_bench.records.lookup import folders
     from slt_bench.records.runs import read_runs

@@ -15,7 +15,7 @@ import typer
 from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
-    from slt_bench.execution.plan import Wish
+    from slt_bench.execution.planning.plan import Wish
     from slt_bench.jobs.benchmark import Benchmark, Entry, Job
     from slt_bench.plugins import Registry
 
@@ -145,7 +145,7 @@ def wish_of(execution: Execution) -> "Wish":
         UserError: One of them cannot be.
     """
     load_torch(OPTIMISERS)
-    from slt_bench.execution.plan import EXECUTORS, Wish
+    from slt_bench.execution.planning.plan import EXECUTORS, Wish
     from slt_bench.jobs.parsing import parse_options
     from slt_bench.utils.errors import unknown
 
@@ -167,7 +167,7 @@ def checked_wish(execution: Execution, *, starts: bool) -> "Wish":
     Raises:
         UserError: One of them cannot be.
     """
-    from slt_bench.execution.server import start_server
+    from slt_bench.execution.executors.fork_server import start_server
     from slt_bench.utils.cores import count_cores
 
     may_fit = execution.executor == "auto" and count_cores() > 1 and execution.max_parallel != 1

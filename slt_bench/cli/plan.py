@@ -8,7 +8,7 @@ def plan(selection: Selection, execution: Execution, data_root: DataRoot = None)
     """Show what `run` with the same options would do, and what it will cost, without doing it."""
     wish = wish_of(execution)
     from slt_bench.cli.show_plan import show_plan
-    from slt_bench.execution.follow import refresh
+    from slt_bench.execution.executors.slurm.follow import refresh
     from slt_bench.records.status import look
 
     selected = select(selection, data_root)

@@ -19,8 +19,8 @@ from slt_bench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from slt_bench.execution.plan import Plan, Wish
-    from slt_bench.execution.work import Work
+    from slt_bench.execution.planning.plan import Plan, Wish
+    from slt_bench.execution.worker.task_spec import Work
     from slt_bench.jobs.benchmark import Job
     from slt_bench.records.status import Overview
     from slt_bench.report.build import Source
@@ -76,8 +76,8 @@ def run_selected(
     dry_run: bool = False,
 ) -> bool:
     """Run the jobs that have no record yet, or show what would be done; whether they were run."""
-    from slt_bench.execution.follow import refresh
-    from slt_bench.execution.plan import make_plan, make_work, settled, stamps
+    from slt_bench.execution.executors.slurm.follow import refresh
+    from slt_bench.execution.planning.plan import make_plan, make_work, settled, stamps
     from slt_bench.records.runs import promised
     from slt_bench.records.status import look
 
@@ -171,9 +171,9 @@ def check(
 def _run(selected: Selected, plan: "Plan", work: "Work", elsewhere: int, *, wait: bool) -> None:
     """Run what is to be run, and wait for what others are at; a signal ends it with exit code 3."""
     from slt_bench.cli.watch import watch
-    from slt_bench.execution.follow import follow
-    from slt_bench.execution.plan import carry_out, submit
-    from slt_bench.execution.stop import Stopped, Stopper
+    from slt_bench.execution.executors.slurm.follow import follow
+    from slt_bench.execution.planning.plan import carry_out, submit
+    from slt_bench.execution.worker.signals import Stopped, Stopper
     from slt_bench.utils.text import count
 
     try:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from slt_bench.cli.options import Selected, Selection, select, use_plugins
-from slt_bench.execution.work import Silent
+from slt_bench.execution.worker.task_spec import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slt_bench.execution.plan import Wish
+    from slt_bench.execution.planning.plan import Wish
     from slt_bench.jobs.benchmark import Job
     from slt_bench.records.status import Overview
 
@@ -27,9 +27,9 @@ def run_one(
     """
     from slt_bench import records
     from slt_bench.cli.run import check, to_run_again
-    from slt_bench.execution.inline import run_inline
-    from slt_bench.execution.plan import make_plan, make_work, stamps
-    from slt_bench.execution.stop import Stopped, Stopper
+    from slt_bench.execution.executors.inline import run_inline
+    from slt_bench.execution.planning.plan import make_plan, make_work, stamps
+    from slt_bench.execution.worker.signals import Stopped, Stopper
     from slt_bench.records.status import OPEN, look
     from slt_bench.utils.errors import UserError
 

@@ -19,7 +19,7 @@ def show(
     plugins: Plugins = None,
 ) -> None:
     """Show a job: what it is, its state, its attempts, what it measured or why it failed."""
-    from slt_bench.execution.follow import refresh
+    from slt_bench.execution.executors.slurm.follow import refresh
     from slt_bench.records.attempts import read_attempts
     from slt_bench.records.lookup import find_job
     from slt_bench.records.status import look
@@ -71,7 +71,7 @@ def _show_record(record: "Record") -> None:
 
 def _show_logs(place: Path, folder: Path, job: str) -> None:
     """The job's own log, and those of the SLURM tasks that were to run it."""
-    from slt_bench.execution.log import LOG
+    from slt_bench.execution.worker.log import LOG
     from slt_bench.records.runs import RUNS, read_runs
 
     paths = [place / LOG]

@@ -9,8 +9,8 @@ from rich.table import Table
 from slt_bench.cli.options import Selected, left_out
 from slt_bench.cli.screen import screen
 from slt_bench.data import default_root, find
-from slt_bench.execution.layout import Array
-from slt_bench.execution.plan import Plan, Wish, make_plan, make_work, scripts
+from slt_bench.execution.planning.arrays import Array
+from slt_bench.execution.planning.plan import Plan, Wish, make_plan, make_work, scripts
 from slt_bench.jobs.benchmark import Job
 from slt_bench.network.inspection import inspect
 from slt_bench.records.status import ORDER, Overview

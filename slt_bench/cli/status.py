@@ -55,7 +55,7 @@ def status(
 def _looker(selection: Selection, names: list[str] | None, data_root: Path | None) -> "Look":
     """What looks at what was asked for, anew each time it is called."""
     from slt_bench import records
-    from slt_bench.execution.follow import refresh
+    from slt_bench.execution.executors.slurm.follow import refresh
     from slt_bench.jobs.parsing import choose
     from slt_bench.records.lookup import folders, known_jobs
     from slt_bench.records.status import look

@@ -17,7 +17,7 @@ def cores(monkeypatch):
 
     def have(count):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)), raising=False)
-        monkeypatch.setattr("slt_bench.execution.local._free_gb", lambda: 1000.0)
+        monkeypatch.setattr("slt_bench.execution.executors.local._free_gb", lambda: 1000.0)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     return have

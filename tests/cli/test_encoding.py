@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from slt_bench.execution.log import LOG, job_log
+from slt_bench.execution.worker.log import LOG, job_log
 
 BENCHMARK = """
 archs = "mlp20"

@@ -286,7 +286,7 @@ def test_an_interrupted_run_says_how_to_go_on(end, monkeypatch):
     def interrupt(*_, **__):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("slt_bench.execution.plan.run_inline", interrupt)
+    monkeypatch.setattr("slt_bench.execution.planning.plan.run_inline", interrupt)
     code, _, err = end(*DIGITS)
     signal.signal(signal.SIGINT, before)
     assert code == 3

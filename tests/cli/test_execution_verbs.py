@@ -15,7 +15,7 @@ from rich.console import Console
 
 from slt_bench import records
 from slt_bench.cli import live
-from slt_bench.execution.log import LOG
+from slt_bench.execution.worker.log import LOG
 from slt_bench.records import Found, Record, runs
 from slt_bench.records.attempts import end_attempt, read_attempts, start_attempt
 from slt_bench.records.lock import claimed

@@ -8,9 +8,9 @@ from families import FAMILIES, FEW, REGISTRY, make, network, noise
 from rehearsal import DeviceMixError, HostWaitError, rehearsal
 
 from slt_bench.data.pipeline import normalise
-from slt_bench.execution.stop import Stopped, Stopper
-from slt_bench.execution.work import Context
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.worker.run_job import run_job
+from slt_bench.execution.worker.signals import Stopped, Stopper
+from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
 from slt_bench.profiling.subject import Subject, Wish

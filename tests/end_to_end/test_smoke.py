@@ -4,8 +4,8 @@ import pytest
 
 from slt_bench.data import find
 from slt_bench.data.root import is_present
-from slt_bench.execution.work import Context
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.worker.run_job import run_job
+from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.network import architectures
 

@@ -18,12 +18,13 @@ import pytest
 import torch
 
 from slt_bench import plugins, records
-from slt_bench.execution import inline, keeper, measure
-from slt_bench.execution.attempt import FRUITLESS_STARTS, attempt
-from slt_bench.execution.inline import run_inline
-from slt_bench.execution.log import LOG
-from slt_bench.execution.stop import SIGNALS, Stopped, Stopper
-from slt_bench.execution.work import Context, Silent, Work
+from slt_bench.execution.executors import inline
+from slt_bench.execution.executors.inline import run_inline
+from slt_bench.execution.worker import checkpoint_writer, measure
+from slt_bench.execution.worker.attempt import FRUITLESS_STARTS, attempt
+from slt_bench.execution.worker.log import LOG
+from slt_bench.execution.worker.signals import SIGNALS, Stopped, Stopper
+from slt_bench.execution.worker.task_spec import Context, Silent, Work
 from slt_bench.method import Method, OptimizerSettings, straight_through
 from slt_bench.records import attempts
 from slt_bench.records.attempts import ATTEMPTS, CHECKPOINT, PROGRESS, kept_fraction, read_attempts, start_attempt
@@ -124,7 +125,7 @@ def place(make_job, tmp_path):
 @pytest.fixture
 def every_step(monkeypatch):
     """What makes a job write a checkpoint before every step."""
-    monkeypatch.setattr(keeper, "MOST_TIME", math.inf)
+    monkeypatch.setattr(checkpoint_writer, "MOST_TIME", math.inf)
     return {"checkpoint_seconds": 0.0}
 
 
@@ -244,7 +245,7 @@ class TestStopped:
         assert kept == [4, 5, 12, 20, 21, 32]
 
     def test_a_second_signal_stops_at_once_and_what_was_kept_before_stays(self, place, undisturbed, monkeypatch):
-        monkeypatch.setattr("slt_bench.execution.stop.SAME_SECONDS", 0.0)
+        monkeypatch.setattr("slt_bench.execution.worker.signals.SAME_SECONDS", 0.0)
         here = place()
         here.stop(7)
         here.stop(20, 20)
@@ -318,7 +319,7 @@ class TestScoring:
     def test_a_search_that_was_kept_is_not_made_again(self, place, undisturbed, monkeypatch):
         here = place()
         with monkeypatch.context() as patch:
-            patch.setattr(keeper, "WORTH_SECONDS", 0.0)
+            patch.setattr(checkpoint_writer, "WORTH_SECONDS", 0.0)
             with pytest.raises(Stopped):
                 here.attempt()
         assert kept_fraction(here.folder) == 1.0
@@ -343,7 +344,7 @@ class TestScoring:
         assert here.files() == {records.RECORD, records.TICKET, records.CURVE}
 
     def test_a_signal_in_the_last_step_keeps_a_search_that_is_worth_it(self, place, undisturbed, monkeypatch):
-        monkeypatch.setattr(keeper, "WORTH_SECONDS", 0.0)
+        monkeypatch.setattr(checkpoint_writer, "WORTH_SECONDS", 0.0)
         here = place()
         here.stop(STEPS - 1)
         assert kept_fraction(here.folder) == 1.0
@@ -516,7 +517,7 @@ class TestStorage:
     def test_a_disk_that_takes_no_ticket_leaves_no_record_and_the_job_works_the_next_time(
         self, place, undisturbed, monkeypatch
     ):
-        monkeypatch.setattr(keeper, "WORTH_SECONDS", 0.0)
+        monkeypatch.setattr(checkpoint_writer, "WORTH_SECONDS", 0.0)
         here = place()
         with monkeypatch.context() as patch:
             full_disk(patch, records.TICKET)
@@ -852,7 +853,7 @@ class TestSlurm:
 
 
 def test_the_progress_of_a_running_job_can_be_read(place, monkeypatch):
-    monkeypatch.setattr("slt_bench.execution.attempt.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("slt_bench.execution.worker.attempt.PROGRESS_SECONDS", 0.0)
     here, seen = place(), []
 
     class Looking(Silent):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slt_bench.execution.layout import LEAST_MINUTES, MARGIN, UNKNOWN_MINUTES, Needs, arrange
+from slt_bench.execution.planning.arrays import LEAST_MINUTES, MARGIN, UNKNOWN_MINUTES, Needs, arrange
 from slt_bench.jobs.benchmark import Budget, Job
 
 HOUR = 3600.0

@@ -13,12 +13,12 @@ import pytest
 
 from slt_bench import records
 from slt_bench.cli import main
-from slt_bench.execution import local
-from slt_bench.execution.inline import run_inline
-from slt_bench.execution.local import Slot, run_local
-from slt_bench.execution.log import LOG
-from slt_bench.execution.stop import Stopped, Stopper
-from slt_bench.execution.work import Context, Silent, Work
+from slt_bench.execution.executors import local
+from slt_bench.execution.executors.inline import run_inline
+from slt_bench.execution.executors.local import Slot, run_local
+from slt_bench.execution.worker.log import LOG
+from slt_bench.execution.worker.signals import Stopped, Stopper
+from slt_bench.execution.worker.task_spec import Context, Silent, Work
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.plugins import VARIABLE
 from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress

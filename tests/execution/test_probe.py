@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from slt_bench.execution.probe import probe
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.planning.probe import probe
+from slt_bench.execution.worker.run_job import run_job
 from slt_bench.jobs.benchmark import Budget
 
 METHODS = ["gates", "dense", "random_mask"]

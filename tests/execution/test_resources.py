@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from slt_bench import cost
-from slt_bench.cost import Cost, Costs
-from slt_bench.execution import local
-from slt_bench.execution.layout import Needs
-from slt_bench.execution.local import Slot, make_slots
-from slt_bench.execution.resources import memory_gb, needs_of, threads_of, with_options
+from slt_bench.execution.executors import local
+from slt_bench.execution.executors.local import Slot, make_slots
+from slt_bench.execution.planning import cost
+from slt_bench.execution.planning.arrays import Needs
+from slt_bench.execution.planning.cost import Cost, Costs
+from slt_bench.execution.planning.resources import memory_gb, needs_of, threads_of, with_options
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.network import architectures
 from slt_bench.network.frozen import check_shape, footprint

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from slt_bench.execution import stop
-from slt_bench.execution.stop import SIGNALS, Stopped, Stopper
+from slt_bench.execution.worker import signals
+from slt_bench.execution.worker.signals import SIGNALS, Stopped, Stopper
 
 EVERY = pytest.mark.parametrize("signum", SIGNALS, ids=lambda signum: signum.name)
 
@@ -62,7 +62,7 @@ class TestEverySignal:
         assert reached == [signum]
 
     def test_stops_at_once_when_it_is_the_second(self, signum, monkeypatch):
-        monkeypatch.setattr(stop, "SAME_SECONDS", 0.0)
+        monkeypatch.setattr(signals, "SAME_SECONDS", 0.0)
         reached = []
         with Stopper() as stopper, pytest.raises(Stopped, match=signum.name), stopper.deferred():
             send(signal.SIGTERM, signum, reached=reached)

@@ -8,7 +8,7 @@ import torch
 
 from slt_bench import plugins, records
 from slt_bench.data.dataset import load as load_data
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.worker.run_job import run_job
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
 from slt_bench.tickets.evaluate import accuracy

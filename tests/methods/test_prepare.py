@@ -6,7 +6,7 @@ from oracle import REGISTRY
 from torch import nn
 
 from slt_bench.data.dataset import load as load_data
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.worker.run_job import run_job
 from slt_bench.jobs.benchmark import Benchmark, Budget
 from slt_bench.jobs.grid import jobs
 from slt_bench.method import Method, OptimizerSettings

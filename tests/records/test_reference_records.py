@@ -9,8 +9,8 @@ from slt_bench.analysis.curves import curves
 from slt_bench.analysis.frame import comparable, frame
 from slt_bench.data import find
 from slt_bench.data.root import is_present
-from slt_bench.execution.work import Context
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.worker.run_job import run_job
+from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import load
 from slt_bench.jobs.grid import jobs
 from slt_bench.network.frozen import FrozenNetwork

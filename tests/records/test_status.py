@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from slt_bench import plugins, records
-from slt_bench.cost import from_records
+from slt_bench.execution.planning.cost import from_records
 from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.records import Record, runs, write
 from slt_bench.records.attempts import CHECKPOINT, end_attempt, start_attempt, write_progress

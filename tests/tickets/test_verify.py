@@ -10,7 +10,7 @@ from safetensors import safe_open
 from tickets import make_ticket
 
 from slt_bench import records
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.worker.run_job import run_job
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.tickets.ticket import read_ticket, write_ticket
 from slt_bench.tickets.verify import score_ticket, verify_ticket
@@ -23,7 +23,7 @@ METHODS = ("gates", "gates_structured", "edgepopup", "random_mask")
 @pytest.fixture(scope="module")
 def results(make_job, tmp_path_factory):
     """A folder a method, each with the ticket and the record of a short search at 0.9, and the folder of all."""
-    from slt_bench.execution.work import Context
+    from slt_bench.execution.worker.task_spec import Context
 
     room = tmp_path_factory.mktemp("results")
     for method in (*METHODS, "dense"):

@@ -10,7 +10,7 @@ from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from slt_bench import plugins
-from slt_bench.execution.worker import run_job
+from slt_bench.execution.worker.run_job import run_job
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, OptimizerSettings, keep_top, straight_through
 from slt_bench.network.frozen import FrozenNetwork

@@ -10,10 +10,10 @@ from slt_bench import plugins, records
 from slt_bench.data import find
 from slt_bench.data.dataset import Dataset, noise_split
 from slt_bench.data.dataset import load as load_data
-from slt_bench.execution.attempt import attempt, attempt_all
-from slt_bench.execution.log import LOG
-from slt_bench.execution.stop import Stopped, Stopper
-from slt_bench.execution.work import Silent, Work
+from slt_bench.execution.worker.attempt import attempt, attempt_all
+from slt_bench.execution.worker.log import LOG
+from slt_bench.execution.worker.signals import Stopped, Stopper
+from slt_bench.execution.worker.task_spec import Silent, Work
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records.attempts import CHECKPOINT, read_attempts, start_attempt

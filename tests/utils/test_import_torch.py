@@ -100,10 +100,10 @@ def test_what_is_forked_finds_all_of_it_loaded_and_frozen():
     """A fork server is silent about what it cannot preload."""
     code = """
 import gc, sys
-from slt_bench.execution.server import PRELOAD
+from slt_bench.execution.executors.fork_server import PRELOAD
 __import__(PRELOAD)
 print(gc.get_freeze_count() > 100_000)
-print({"torch._dynamo", "sklearn.datasets", "slt_bench.cli", "slt_bench.execution.child"} <= sys.modules.keys())
+print({"torch._dynamo", "sklearn.datasets", "slt_bench.cli", "slt_bench.execution.executors.local_child"} <= sys.modules.keys())
 """
     assert _fresh(code).split() == ["True", "True"]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from slt_bench.execution import queue
+from slt_bench.execution.executors.slurm import queue
 from slt_bench.records import runs
 from slt_bench.records.runs import Run
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from math import ceil
 
-from slt_bench.cost import Costs
 from slt_bench.data import find, is_folder
-from slt_bench.execution.layout import Needs
+from slt_bench.execution.planning.arrays import Needs
+from slt_bench.execution.planning.cost import Costs
 from slt_bench.jobs.benchmark import Job
 from slt_bench.network.frozen import footprint
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from slt_bench.execution.stop import Stopper
+from slt_bench.execution.worker.signals import Stopper
 from slt_bench.records.attempts import CHECKPOINT
 from slt_bench.training.checkpoint import Checkpoint, read_checkpoint, set_aside, write_checkpoint
 from slt_bench.utils.errors import StorageError

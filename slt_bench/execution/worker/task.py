@@ -3,9 +3,9 @@
 import os
 from time import monotonic, sleep
 
-from slt_bench.execution.attempt import attempt_all, died
-from slt_bench.execution.stop import Stopper
-from slt_bench.execution.work import Silent, Work
+from slt_bench.execution.worker.attempt import attempt_all, died
+from slt_bench.execution.worker.signals import Stopper
+from slt_bench.execution.worker.task_spec import Silent, Work
 from slt_bench.jobs.benchmark import Job
 from slt_bench.plugins import VARIABLE
 from slt_bench.utils.import_torch import OPTIMISERS, load_torch

@@ -8,15 +8,16 @@ from typing import Literal
 import torch
 
 from slt_bench import records
-from slt_bench.cost import Cost, Costs, Kind, from_records, kind
-from slt_bench.execution import queue, slurm
-from slt_bench.execution.inline import run_inline
-from slt_bench.execution.layout import Array, Needs, arrange, packs
-from slt_bench.execution.local import Slot, make_slots, run_local
-from slt_bench.execution.probe import probe
-from slt_bench.execution.resources import needs_of, threads_of, with_options
-from slt_bench.execution.stop import Stopper
-from slt_bench.execution.work import Context, Watcher, Work
+from slt_bench.execution.executors.inline import run_inline
+from slt_bench.execution.executors.local import Slot, make_slots, run_local
+from slt_bench.execution.executors.slurm import queue
+from slt_bench.execution.executors.slurm import submit as slurm
+from slt_bench.execution.planning.arrays import Array, Needs, arrange, packs
+from slt_bench.execution.planning.cost import Cost, Costs, Kind, from_records, kind
+from slt_bench.execution.planning.probe import probe
+from slt_bench.execution.planning.resources import needs_of, threads_of, with_options
+from slt_bench.execution.worker.signals import Stopper
+from slt_bench.execution.worker.task_spec import Context, Watcher, Work
 from slt_bench.jobs.benchmark import Job
 from slt_bench.plugins import plugin_folders
 from slt_bench.records import Found, runs

@@ -6,9 +6,9 @@ Nothing heavy loads here, so that a run can start the server first of all, and p
 import signal
 from multiprocessing import forkserver, resource_tracker
 
-from slt_bench.execution.stop import SIGNALS
+from slt_bench.execution.worker.signals import SIGNALS
 
-PRELOAD = "slt_bench.execution.preloaded"
+PRELOAD = "slt_bench.execution.executors.preloaded"
 
 
 def start_server() -> None:

@@ -2,9 +2,9 @@
 
 import time
 
-from slt_bench.execution.attempt import attempt_all
-from slt_bench.execution.stop import Stopper
-from slt_bench.execution.work import Watcher, Work
+from slt_bench.execution.worker.attempt import attempt_all
+from slt_bench.execution.worker.signals import Stopper
+from slt_bench.execution.worker.task_spec import Watcher, Work
 
 WAIT_SECONDS = 1.0
 

@@ -5,10 +5,10 @@ from time import perf_counter
 import torch
 
 from slt_bench import plugins
-from slt_bench.cost import Cost
 from slt_bench.data import find
 from slt_bench.data.dataset import VALIDATION_SHARE, Dataset, noise_split
 from slt_bench.data.pipeline import steps_per_epoch
+from slt_bench.execution.planning.cost import Cost
 from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.tickets.evaluate import CHECKS, STATISTICS_IMAGES, accuracy

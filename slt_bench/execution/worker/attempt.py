@@ -7,10 +7,10 @@ from pathlib import Path
 from time import monotonic
 
 from slt_bench import records
-from slt_bench.execution.log import job_log
-from slt_bench.execution.stop import Stopped, Stopper
-from slt_bench.execution.work import Watcher, Work
-from slt_bench.execution.worker import failed_record, running
+from slt_bench.execution.worker.log import job_log
+from slt_bench.execution.worker.run_job import failed_record, running
+from slt_bench.execution.worker.signals import Stopped, Stopper
+from slt_bench.execution.worker.task_spec import Watcher, Work
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records import JOB, Record
 from slt_bench.records.attempts import Attempt, end_attempt, read_attempts, start_attempt, task_id, write_progress

@@ -15,7 +15,7 @@ from slt_bench import plugins, records
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, sealed
 from slt_bench.data.dataset import load as load_data
-from slt_bench.execution.keeper import CheckpointKeeper
+from slt_bench.execution.worker.checkpoint_writer import CheckpointKeeper
 from slt_bench.jobs.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
 from slt_bench.method import Method
 from slt_bench.network.frozen import FrozenNetwork

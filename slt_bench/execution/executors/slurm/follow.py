@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from slt_bench import records
-from slt_bench.execution import queue
-from slt_bench.execution.work import Watcher, Work
+from slt_bench.execution.executors.slurm import queue
+from slt_bench.execution.worker.task_spec import Watcher, Work
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records import runs
 from slt_bench.records.attempts import read_progress

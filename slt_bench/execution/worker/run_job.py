@@ -12,10 +12,10 @@ import torch
 
 from slt_bench import plugins, records
 from slt_bench.data.catalogue import known_hash
-from slt_bench.execution.keeper import CheckpointKeeper
-from slt_bench.execution.measure import CANDIDATE, measuring
-from slt_bench.execution.stop import Stopper
-from slt_bench.execution.work import Context
+from slt_bench.execution.worker.checkpoint_writer import CheckpointKeeper
+from slt_bench.execution.worker.measure import CANDIDATE, measuring
+from slt_bench.execution.worker.signals import Stopper
+from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.records import Record
 from slt_bench.records.attempts import read_attempts

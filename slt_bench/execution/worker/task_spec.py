@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from slt_bench.execution.layout import packs
+from slt_bench.execution.planning.arrays import packs
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records import Record, checksum
 from slt_bench.records.runs import Executor

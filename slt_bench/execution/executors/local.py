@@ -13,11 +13,11 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from slt_bench import records
-from slt_bench.execution import child
-from slt_bench.execution.log import LOG
-from slt_bench.execution.stop import Stopped, Stopper
-from slt_bench.execution.work import Watcher, Work
-from slt_bench.execution.worker import failed_record
+from slt_bench.execution.executors import local_child
+from slt_bench.execution.worker.log import LOG
+from slt_bench.execution.worker.run_job import failed_record
+from slt_bench.execution.worker.signals import Stopped, Stopper
+from slt_bench.execution.worker.task_spec import Watcher, Work
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records.attempts import read_progress
 from slt_bench.records.lock import claimed, is_held
@@ -147,7 +147,7 @@ class _Pool:
         make_folder(folder)
         _check_appendable(folder / LOG)
         try:
-            process = child.start(one, folder / LOG, replace(slot, threads=threads).environment())
+            process = local_child.start(one, folder / LOG, replace(slot, threads=threads).environment())
         except (OSError, EOFError) as error:
             self.free.append(slot)
             for job in jobs:
@@ -173,7 +173,7 @@ class _Pool:
         """What becomes of a job whose process has ended; one of a pack that was no success is tried alone."""
         if self.work.has_ended(job):
             self.watcher.ended(records.read_one(self.work.folder / job.folder))
-        elif code == child.BUSY:
+        elif code == local_child.BUSY:
             self.not_before[job.id] = time.monotonic() + BUSY_SECONDS
             self.open.append((job,))
         elif code == StorageError.exit_code:

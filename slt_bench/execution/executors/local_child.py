@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from slt_bench.execution.server import start_server
-from slt_bench.execution.stop import SIGNALS, Stopped, Stopper
-from slt_bench.execution.unit import run_unit
-from slt_bench.execution.work import Work
+from slt_bench.execution.executors.fork_server import start_server
+from slt_bench.execution.worker.signals import SIGNALS, Stopped, Stopper
+from slt_bench.execution.worker.task import run_unit
+from slt_bench.execution.worker.task_spec import Work
 from slt_bench.utils.errors import UserError
 
 BUSY = 75  # exit code: another process is at a job

@@ -19,11 +19,11 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.helpers import DelayedSubmission, clean_env
 from submitit.slurm.slurm import SlurmExecutor
 
-from slt_bench.execution import queue
-from slt_bench.execution.layout import Array
-from slt_bench.execution.stop import Stopped, Stopper
-from slt_bench.execution.unit import run_unit
-from slt_bench.execution.work import Work
+from slt_bench.execution.executors.slurm import queue
+from slt_bench.execution.planning.arrays import Array
+from slt_bench.execution.worker.signals import Stopped, Stopper
+from slt_bench.execution.worker.task import run_unit
+from slt_bench.execution.worker.task_spec import Work
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records import runs
 from slt_bench.records.attempts import task_id

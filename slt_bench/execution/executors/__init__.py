@@ -1,0 +1,1 @@
+"""Where jobs run: this process, this machine, or a SLURM cluster."""

@@ -1,0 +1,1 @@
+"""What is to run, what it needs and costs, and in which arrays."""

@@ -1,0 +1,1 @@
+"""One job, from its plain description to its record."""
