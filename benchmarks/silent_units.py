@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slt_bench import plugins
 from slt_bench.data import default_root
 from slt_bench.data.dataset import Dataset
 from slt_bench.data.dataset import load as load_data
@@ -26,6 +25,7 @@ from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.method import Method
 from slt_bench.network.architectures import is_leaky
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.registry import Registry, load_registry
 from slt_bench.training import rng_state
 from slt_bench.training.loop import search
 
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=64)
     parser.add_argument("--data-root", type=Path, default=default_root())
     asked = parser.parse_args()
-    registry = plugins.load()
+    registry = load_registry()
     jobs = grid.jobs(benchmark.load(asked.benchmark), registry)
     wanted = (asked.label, asked.sparsity, asked.seed)
     job = next((job for job in jobs if (job.label, job.sparsity, job.seed) == wanted), None)
@@ -102,7 +102,7 @@ def main() -> None:
     watch(job, asked.data_root, asked.steps, registry)
 
 
-def watch(job: Job, data_root: Path, steps: int, registry: plugins.Registry) -> None:
+def watch(job: Job, data_root: Path, steps: int, registry: Registry) -> None:
     """Search as the job does, and look on for so many steps."""
     data = load_data(job.dataset, data_root)
     network = network_of(job, data.info)

@@ -8,7 +8,7 @@ from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import keep_top, kth_smallest
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 
 pytestmark = pytest.mark.gpu
 METHODS = ("gates", "gates_distilled", "gates_rounds", "gates_structured", "edgepopup", "random_mask", "dense")
@@ -62,7 +62,7 @@ def never_waiting():
 
 @pytest.mark.parametrize("name", ["gates", "edgepopup"])
 def test_a_steps_selection_waits_for_nothing_and_agrees_with_the_cpu(never_waiting, name):
-    kind = load().find(name)
+    kind = load_registry().find(name)
     here, there = (
         kind(FrozenNetwork("resnet20", shape=(3, 32, 32), classes=10, device=device), kind.settings_class(), 0.9)
         for device in ("cpu", "cuda")

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from slt_bench import plugins
 from slt_bench.data import default_root
 from slt_bench.data.dataset import load
 from slt_bench.data.pipeline import normalise
 from slt_bench.jobs import benchmark, grid
 from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.registry import load_registry
 from slt_bench.training import rng_state
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "silent_units.py"
@@ -28,7 +28,7 @@ def run(*arguments):
 def silent_by_hand(job):
     """The percentage of units of each hidden layer of a fully connected network that are zero for every image."""
     data = load(job.dataset, default_root())
-    registry = plugins.load()
+    registry = load_registry()
     network = FrozenNetwork(job.arch, shape=data.info.shape, classes=10, seed=job.seed)
     rng_state.seed_all(job.seed)
     method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
@@ -44,7 +44,7 @@ def test_the_share_of_silent_units_is_told_by_step_and_layer():
     lines = [[float(number) for number in re.findall(r"[\d.]+", line)] for line in done.stdout.splitlines()[2:]]
     assert [line[0] for line in lines] == [0, 1, 2, 4, 5]
     assert len({line[1] for line in lines}) == len(lines), "the search goes on while it is watched"
-    jobs = grid.jobs(benchmark.load("quickstart"), plugins.load())
+    jobs = grid.jobs(benchmark.load("quickstart"), load_registry())
     by_hand = list(silent_by_hand(next(job for job in jobs if (job.label, job.sparsity) == ("gates", 0.9))))
     assert max(by_hand) > 1
     assert lines[0][3:] == pytest.approx(by_hand, abs=0.06)

@@ -66,7 +66,6 @@ def _show(outcome: "Outcome") -> None:
 
 def _subjects(names: list[str], assignments: list[str], plugins: list[Path] | None) -> "list[Subject]":
     """The methods that were named, each with its settings."""
-    from slt_bench import plugins as known
     from slt_bench.conformance.subject import Subject
     from slt_bench.jobs.benchmark import resolve_settings
     from slt_bench.jobs.parsing import choose, parse_assignments
@@ -77,7 +76,7 @@ def _subjects(names: list[str], assignments: list[str], plugins: list[Path] | No
         if not file.is_file():
             raise UserError(f"There is no plug-in at {file}.")
     use_plugins([*(plugins or []), *(file.parent for file in files)])
-    registry = known.load()
+    registry = load_registry()
     chosen = [_name_in(file) for file in files]
     rest = [name for name in names if not name.endswith(".py")]
     if rest:
@@ -96,10 +95,10 @@ def _name_in(file: Path) -> str:
     Raises:
         UserError: The plug-in cannot be used.
     """
-    from slt_bench.plugins import load
+    from slt_bench.registry import load_registry
     from slt_bench.utils.errors import UserError
 
-    registry, source = load(), str(file.resolve())
+    registry, source = load_registry(), str(file.resolve())
     for name, found in registry.sources.items():
         if found == source:
             return name

@@ -44,9 +44,9 @@ def _show(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) 
 
 
 def _methods() -> None:
-    from slt_bench import plugins
+    from slt_bench.registry import load_registry
 
-    registry = plugins.load()
+    registry = load_registry()
     rows = [
         (
             name,

@@ -36,15 +36,14 @@ def _skeleton(name: str) -> str:
     Raises:
         UserError: It cannot be one, or is taken.
     """
-    import slt_bench
-    from slt_bench.plugins import load
+    from slt_bench.registry import load_registry
     from slt_bench.utils.errors import UserError
 
     if not (name.isidentifier() and name.isascii()) or name.startswith("_") or keyword.iskeyword(name):
         raise UserError(f"'{name}' cannot be a method's name; letters, digits and underscores can, as in my_method.")
-    if name in load().methods:
-        raise UserError(f"There is a method '{name}' already: {load().sources[name]}.")
-    text = (Path(slt_bench.__file__).parent / "skeleton.py.txt").read_text(encoding="utf-8")
+    if name in load_registry().methods:
+        raise UserError(f"There is a method '{name}' already: {load_registry().sources[name]}.")
+    text = (Path(__file__).with_name("skeleton.py.txt")).read_text(encoding="utf-8")
     words = {"TITLE": name.replace("_", " ").capitalize(), "NAME": name, "CLASS": name.title().replace("_", "")}
     for word, value in words.items():
         text = text.replace(word, value)

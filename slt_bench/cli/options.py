@@ -17,7 +17,7 @@ from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 if TYPE_CHECKING:
     from slt_bench.execution.planning.plan import Wish
     from slt_bench.jobs.benchmark import Benchmark, Entry, Job
-    from slt_bench.plugins import Registry
+    from slt_bench.registry import Registry
 
 Results = Annotated[Path, typer.Option(help="Folder of records.")]
 Plugins = Annotated[list[Path] | None, typer.Option(help="A folder with methods of your own; may be repeated.")]
@@ -180,7 +180,7 @@ def checked_wish(execution: Execution, *, starts: bool) -> "Wish":
 
 def use_plugins(folders: list[Path] | None) -> None:
     """Make folders of plug-ins known to this process and to those that it starts."""
-    from slt_bench.plugins import VARIABLE, plugin_folders
+    from slt_bench.registry import VARIABLE, plugin_folders
 
     chosen = [str(folder.resolve()) for folder in folders or ()]
     os.environ[VARIABLE] = os.pathsep.join([*map(str, plugin_folders()), *chosen])
@@ -196,13 +196,13 @@ def select(selection: Selection, data_root: Path | None = None) -> Selected:
     Raises:
         UserError: A name or a value is wrong.
     """
-    from slt_bench import plugins
     from slt_bench.data.content import data_hash
     from slt_bench.jobs.grid import jobs, smoke_selection
     from slt_bench.jobs.parsing import choose
+    from slt_bench.registry import load_registry
 
     use_plugins(selection.plugins)
-    registry = plugins.load()
+    registry = load_registry()
     benchmark = _benchmark(selection, registry)
     if selection.smoke:
         benchmark = smoke_selection(benchmark, keep_grid=bool(selection.sparsities or selection.seeds))

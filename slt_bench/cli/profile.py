@@ -54,16 +54,16 @@ def profile(
     from slt_bench.jobs.parsing import choose
     from slt_bench.network import architectures as known
     from slt_bench.network.frozen import check_batch_size
-    from slt_bench.plugins import load
     from slt_bench.profiling.profile import profile as rows_of
     from slt_bench.profiling.subject import Wish
+    from slt_bench.registry import load_registry
     from slt_bench.utils.cores import check_threads
     from slt_bench.utils.device import check_device, pick_device
     from slt_bench.utils.machine import keep_freed_memory
 
     check_device(device)
     use_plugins(plugins)
-    registry = load()
+    registry = load_registry()
     written = load_benchmark(benchmark) if benchmark else None
     usual = Budget() if written is None else written.budget
     if written:

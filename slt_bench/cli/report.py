@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slt_bench.jobs.benchmark import Benchmark, Job
     from slt_bench.records import Found
     from slt_bench.report.build import Source
-    from slt_bench.report.part import Part
+    from slt_bench.report.record_filter import Part
 
 
 def report(
@@ -50,7 +50,7 @@ def report(
     from slt_bench import records
     from slt_bench.cli.show_report import show_report
     from slt_bench.records.lookup import folders
-    from slt_bench.report.part import Part
+    from slt_bench.report.record_filter import Part
     from slt_bench.utils.errors import UserError
 
     records.check_writable(out or Path("reports"))
@@ -136,22 +136,22 @@ def _asked(benchmark: "Benchmark | None", known: "list[Job]") -> "list[Job]":
     """
     if benchmark is None or importlib.util.find_spec("torch") is None:
         return []
-    from slt_bench import plugins
     from slt_bench.jobs.grid import jobs
+    from slt_bench.registry import load_registry
 
     content = {job.dataset: job.data_hash for job in reversed(known)}
-    return jobs(benchmark, plugins.load(), hash_of=lambda name: content.get(name, ""))
+    return jobs(benchmark, load_registry(), hash_of=lambda name: content.get(name, ""))
 
 
 def _stale(found: "Found") -> set[str]:
     """Ids of records of methods that have changed since; without torch, whose methods cannot be asked, none."""
     if importlib.util.find_spec("torch") is None:
         return set()
-    from slt_bench.plugins import fingerprints, load
     from slt_bench.records.status import is_stale
+    from slt_bench.registry import fingerprints, load_registry
 
     codes = fingerprints()
-    return {record.id for record in found.records.values() if is_stale(record, load, codes)}
+    return {record.id for record in found.records.values() if is_stale(record, load_registry, codes)}
 
 
 def _together(sources: "list[Source]", command: str) -> "Source":

@@ -170,7 +170,7 @@ def check(
 
 def _run(selected: Selected, plan: "Plan", work: "Work", elsewhere: int, *, wait: bool) -> None:
     """Run what is to be run, and wait for what others are at; a signal ends it with exit code 3."""
-    from slt_bench.cli.watch import watch
+    from slt_bench.cli.progress import watch
     from slt_bench.execution.executors.slurm.follow import follow
     from slt_bench.execution.planning.plan import carry_out, submit
     from slt_bench.execution.worker.signals import Stopped, Stopper

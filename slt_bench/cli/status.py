@@ -39,7 +39,7 @@ def status(
     use_plugins(selection.plugins)
     looked = _looker(selection, names, data_root)
     if watch:
-        from slt_bench.cli.live import show_live
+        from slt_bench.cli.status_live import show_live
 
         show_live(looked)
     states: set[str] = set()

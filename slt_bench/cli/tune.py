@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tomlkit.items import Item, Key, Table
 
     from slt_bench.jobs.tuning import Trial, Winner
-    from slt_bench.plugins import Registry
+    from slt_bench.registry import Registry
 
 BARE = r"(?<!\r)\n"  # a line end of Unix, where files of Windows have two characters
 
@@ -49,7 +49,7 @@ def tune(
     from slt_bench.jobs.grid import jobs
     from slt_bench.jobs.parsing import choose
     from slt_bench.jobs.tuning import trials, tuning_benchmark, winners
-    from slt_bench.plugins import load as load_methods
+    from slt_bench.registry import load_registry as load_methods
     from slt_bench.utils.text import count
 
     use_plugins(plugins)

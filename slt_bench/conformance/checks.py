@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from slt_bench.conformance import looks
+from slt_bench.conformance import assertions
 from slt_bench.conformance.families import FAMILIES, family
 from slt_bench.conformance.planted import CLASSES, Planted, plant, stripes
+from slt_bench.conformance.split_guard import Peek, watched
 from slt_bench.conformance.subject import Failed, Learned, Skipped, Subject
-from slt_bench.conformance.watch import Peek, watched
 from slt_bench.data.dataset import SealedError
 from slt_bench.data.pipeline import normalise
 from slt_bench.jobs.benchmark import Budget
@@ -79,10 +79,10 @@ def gates(trial: Trial) -> str:
     """N numbers in [0, 1]; without their noise, those of the relaxed network are the same twice."""
     method = trial.fresh()
     method.train()
-    looks.check_gates(method.gates(), method.network)
+    assertions.check_gates(method.gates(), method.network)
     method.eval()
     first, second = method.gates(), method.gates()
-    looks.check_gates(first, method.network)
+    assertions.check_gates(first, method.network)
     if not torch.equal(first, second):
         raise Failed("its gates in eval() mode differ from call to call; noise belongs to train() mode", "gates")
     return f"{method.network.n:,} numbers in [0, 1], the same twice in the relaxed network"
@@ -97,7 +97,7 @@ def gradients(trial: Trial) -> str:
     own = {id(parameter): name for name, parameter in method.named_parameters() if parameter.requires_grad}
     if any(id(parameter) not in own for group in optimizer.param_groups for parameter in group["params"]):
         raise Failed("its optimizer trains tensors that are no parameters of the method", "optimizer", "__init__")
-    reached = looks.parameters_with_gradients(method)
+    reached = assertions.parameters_with_gradients(method)
     for key, name in own.items():
         if key not in reached:
             raise Failed(f"no gradient reaches its parameter '{name}'", "gates", "effective", "penalty")
@@ -109,7 +109,7 @@ def mask(trial: Trial) -> str:
     for made in (trial.fresh, lambda: trial.learned.method):
         method = made()
         first = method.mask()
-        looks.check_mask(first, method.network)
+        assertions.check_mask(first, method.network)
         if not torch.equal(first, method.mask()):
             raise Failed("its mask differs from call to call", "mask")
     return f"{first.numel():,} bits, the same twice"
@@ -121,7 +121,7 @@ def weights(trial: Trial) -> str:
         raise Failed(
             "the frozen weights were changed while it learned; what a method may change is a copy of its own, which "
             "changed_weights() gives to the ticket",
-            looks.who_writes(trial.subject.make, plant().network, stripes()),
+            assertions.who_writes(trial.subject.make, plant().network, stripes()),
         )
     return "untouched after a search, by their hash"
 
@@ -131,12 +131,12 @@ def sparsity(trial: Trial) -> str:
     control = trial.subject.control
     if control == "none":
         raise Skipped("its settings decide the sparsity")
-    found = {SPARSITY: looks.counted(trial.learned.method.mask())}
+    found = {SPARSITY: assertions.counted(trial.learned.method.mask())}
     short = BUDGET.model_copy(update={"epochs": 1})
     for asked in (0.5, 0.98):
-        found[asked] = looks.counted(trial.subject.learn(plant().network, stripes(), asked, short).method.mask())
+        found[asked] = assertions.counted(trial.subject.learn(plant().network, stripes(), asked, short).method.mask())
     for asked, counted in found.items():
-        looks.check_sparsity(trial.learned.network, control, asked, counted)
+        assertions.check_sparsity(trial.learned.network, control, asked, counted)
     return ", ".join(f"{counted:.4f} where {asked:g} was asked" for asked, counted in sorted(found.items()))
 
 
@@ -169,14 +169,16 @@ def purity(trial: Trial) -> str:
     if method.purity == "frozen":
         if changed is not None:
             raise Failed("it says that it is 'frozen', and gives changed weights", "changed_weights", "purity")
-        looks.check_frozen(method, network)
+        assertions.check_frozen(method, network)
         return "its effective weights are weights * gates, and nothing else"
     if changed is None:
         raise Failed(f"it says that it is '{method.purity}', and gives no changed weights", "changed_weights", "purity")
     kept = method.mask()
     for layer in network.layers:
         part = kept[layer.slice]
-        looks.check_changes(method.purity, changed[layer.slice][part], network.weights[layer.slice][part], layer.name)
+        assertions.check_changes(
+            method.purity, changed[layer.slice][part], network.weights[layer.slice][part], layer.name
+        )
     return f"it declares '{method.purity}', and its ticket carries what it changed"
 
 
@@ -186,19 +188,19 @@ def resume(trial: Trial) -> str:
     if not steps:
         raise Skipped("it takes no steps")
     with tempfile.TemporaryDirectory() as folder:
-        keeper = looks.StopOnce(Path(folder) / "checkpoint.safetensors", at=steps // 3)
+        keeper = assertions.StopOnce(Path(folder) / "checkpoint.safetensors", at=steps // 3)
         for _ in range(2):
             try:
                 rest = trial.subject.learn(plant().network, stripes(), SPARSITY, BUDGET, keeper)
-            except looks.StoppedError:
+            except assertions.StoppedError:
                 continue
-    looks.check_same(trial.learned, rest, "after it was stopped and went on", "on_progress", "__init__")
+    assertions.check_same(trial.learned, rest, "after it was stopped and went on", "on_progress", "__init__")
     return f"stopped after {keeper.at} of {steps} steps, and the same mask in the end"
 
 
 def seeds(trial: Trial) -> str:
     """The same seed gives the same mask."""
-    looks.check_same(trial.learned, trial.twin, "in a second search with the same seed", "__init__", "gates")
+    assertions.check_same(trial.learned, trial.twin, "in a second search with the same seed", "__init__", "gates")
     return "the same mask in two searches"
 
 
@@ -221,12 +223,12 @@ def families(trial: Trial) -> str:
         network, data = family(name)
         learned = trial.subject.learn(network, data, SPARSITY, Budget(epochs=2, batch_size=4))
         found = learned.method.mask()
-        looks.check_mask(found, network)
+        assertions.check_mask(found, network)
         if network.weight_hash() != learned.weight_hash:
-            culprit = looks.who_writes(trial.subject.make, *family(name))
+            culprit = assertions.who_writes(trial.subject.make, *family(name))
             raise Failed(f"it changes what is frozen in a {name} network", culprit)
         if control != "none":
-            looks.check_sparsity(network, control, SPARSITY, looks.counted(found), f" on a {name} network")
+            assertions.check_sparsity(network, control, SPARSITY, assertions.counted(found), f" on a {name} network")
     return ", ".join(FAMILIES)
 
 

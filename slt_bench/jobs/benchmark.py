@@ -16,7 +16,7 @@ from slt_bench.data.catalogue import folder_name, folder_title, split_folder_nam
 from slt_bench.jobs.paper_claims import Claim
 from slt_bench.jobs.parsing import parse_seeds
 from slt_bench.network import architectures
-from slt_bench.plugins import Registry, suite_folder
+from slt_bench.registry import Registry, suite_folder
 from slt_bench.utils.errors import UserError, unknown
 from slt_bench.utils.text import count, number
 

@@ -11,7 +11,7 @@ from slt_bench.jobs.benchmark import SMOKE_BATCH, Benchmark, Budget, Entry, Job,
 from slt_bench.jobs.parsing import check_sparsity
 from slt_bench.network import architectures
 from slt_bench.network.inits import Init
-from slt_bench.plugins import Registry
+from slt_bench.registry import Registry
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.text import number
 

@@ -15,8 +15,8 @@ from scipy.stats import qmc
 
 from slt_bench.jobs.benchmark import Benchmark, Entry, Tuned, nearest, resolve_settings
 from slt_bench.method import Choice, Range
-from slt_bench.plugins import Registry
 from slt_bench.records import Record
+from slt_bench.registry import Registry
 from slt_bench.utils.errors import UserError, unknown
 
 SUFFIX = "-tune"

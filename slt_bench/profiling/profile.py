@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from slt_bench import plugins
 from slt_bench.method import OptimizerSettings
 from slt_bench.profiling.memory import peak_memory
 from slt_bench.profiling.peak import measure_peak
 from slt_bench.profiling.roofline import Peak, Work, best_of, count
 from slt_bench.profiling.subject import PARTS, Subject, Wish
 from slt_bench.profiling.timing import Times, time_steps
+from slt_bench.registry import load_registry
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.machine import provenance
 
@@ -98,7 +98,7 @@ def profile(
         UserError: A method takes no gradient steps, or a name is unknown.
     """
     for name in methods:
-        if not issubclass(plugins.load().find(name).settings_class, OptimizerSettings):
+        if not issubclass(load_registry().find(name).settings_class, OptimizerSettings):
             raise UserError(f"{name} takes no gradient steps: there is nothing to profile.")
     device = torch.device(wish.device)
     if device.type == "cuda":

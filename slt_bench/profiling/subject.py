@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from slt_bench import plugins
 from slt_bench.data import find
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Split, noise_split
@@ -15,6 +14,7 @@ from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.method import Method
 from slt_bench.network import architectures
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.registry import load_registry
 from slt_bench.training.step import STEP_PARTS, Step, take_step
 
 PARTS = ("data", *STEP_PARTS)
@@ -66,7 +66,7 @@ class Subject:
         Raises:
             UserError: A name is unknown.
         """
-        info, device, registry = find(architectures.find(arch).dataset), torch.device(wish.device), plugins.load()
+        info, device, registry = find(architectures.find(arch).dataset), torch.device(wish.device), load_registry()
         network = FrozenNetwork(arch, shape=info.shape, classes=info.classes, device=device)
         kind = registry.find(name)
         settings = resolve_settings(name, {"optimizer": optimizer} if optimizer else {}, registry)

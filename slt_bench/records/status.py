@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from slt_bench import plugins, records
+from slt_bench import records
 from slt_bench.jobs.benchmark import Job, resolve_settings
-from slt_bench.plugins import Registry
 from slt_bench.records import Found, Record
 from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress
 from slt_bench.records.lock import Claim, is_alive, read_claim
 from slt_bench.records.runs import Run, read_runs
+from slt_bench.registry import Registry, fingerprints, load_registry
 from slt_bench.utils.text import count
 
 State = Literal["done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing"]
@@ -90,7 +90,7 @@ class Overview:
 
 
 def look(
-    jobs: Sequence[Job], folder: Path, registry: Callable[[], Registry] = plugins.load, found: Found | None = None
+    jobs: Sequence[Job], folder: Path, registry: Callable[[], Registry] = load_registry, found: Found | None = None
 ) -> Overview:
     """The state of each job, from the files in a benchmark's folder.
 
@@ -104,7 +104,7 @@ def look(
     waiting = {job: run for run in overview.runs for unit in run.open_units() for job in unit.jobs}
     over = {job: unit.over for run in overview.runs for unit in run.units if unit.over for job in unit.jobs}
     over_tasks = {unit.task for run in overview.runs for unit in run.units if unit.over and unit.task}
-    codes = plugins.fingerprints()
+    codes = fingerprints()
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     for job in jobs:
         record = overview.found.records.get(job.id)

@@ -8,7 +8,7 @@ import pytest
 
 from slt_bench.cli import main
 from slt_bench.data import root
-from slt_bench.plugins import VARIABLE as PLUGINS
+from slt_bench.registry import VARIABLE as PLUGINS
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slt_bench import plugins
+from slt_bench.registry import load_registry
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -44,7 +44,7 @@ def test_what_fails_is_told_with_its_place_and_exit_code(end, cwd):
 def test_several_methods_and_settings(end):
     code, out, _ = end("check", "gates,edge*", "--set", "gates.penalty=1e-6", "--only", "sparsity")
     assert code == 0
-    assert f"gates, version {plugins.load().find('gates').version}, purity frozen, control none" in out
+    assert f"gates, version {load_registry().find('gates').version}, purity frozen, control none" in out
     assert "skipped sparsity        its settings decide the sparsity" in out
     assert "edgepopup, version 1, purity frozen, control exact" in out
 

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from slt_bench import records
-from slt_bench.cli import live
+from slt_bench.cli import status_live
 from slt_bench.execution.worker.log import LOG
 from slt_bench.records import Found, Record, runs
 from slt_bench.records.attempts import end_attempt, read_attempts, start_attempt
@@ -58,7 +58,7 @@ CODE = "of the method that is there"
 @pytest.fixture
 def todays(monkeypatch):
     """Records of `put` are of today's methods."""
-    monkeypatch.setattr("slt_bench.plugins.fingerprints", lambda: {CODE})
+    monkeypatch.setattr("slt_bench.registry.fingerprints", lambda: {CODE})
 
 
 def places(cwd):
@@ -611,7 +611,7 @@ def test_watching_goes_on_until_nothing_runs_or_waits(end, put, todays, make_job
             put("done", [1])
             runs.end(folder, run)
 
-    monkeypatch.setattr(live.time, "sleep", sleep)
+    monkeypatch.setattr(status_live.time, "sleep", sleep)
     assert end("status", "--watch") == (0, "tiny: 2 jobs: 2 done\n", "")
     assert len(slept) == 3
 
@@ -623,7 +623,7 @@ def test_ctrl_c_ends_watching_and_shows_how_far_it_was(end, put, todays, make_jo
     def interrupt(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(live.time, "sleep", interrupt)
+    monkeypatch.setattr(status_live.time, "sleep", interrupt)
     code, out, _ = end("status", "--watch")
     assert code == 3
     assert "2 jobs: 1 done, 1 waiting\n" in out
@@ -738,36 +738,38 @@ def test_the_rate_counts_what_ended_since_the_run_began_and_parts_of_what_runs(o
         ("waiting",),
     ]
     jobs, seen = overview(*rows, started=ago(hours=1))
-    assert live.rate(jobs, seen, NOW) == pytest.approx(2.5 / 3600)
+    assert status_live.rate(jobs, seen, NOW) == pytest.approx(2.5 / 3600)
 
 
 def test_the_rate_is_over_the_oldest_run_that_is_open(overview, make_job):
     jobs, seen = overview(("done", ago(minutes=30)), ("waiting",), started=[ago(minutes=20), ago(hours=2)])
-    assert live.rate(jobs, seen, NOW) == pytest.approx(1 / 7200)
+    assert status_live.rate(jobs, seen, NOW) == pytest.approx(1 / 7200)
     seen.runs[1] = run_of(jobs, ago(hours=2), ended=ago(minutes=30))
-    assert live.rate(jobs, seen, NOW) == 0.0, "nothing has ended since the other began"
+    assert status_live.rate(jobs, seen, NOW) == 0.0, "nothing has ended since the other began"
 
 
 def test_there_is_no_rate_where_nothing_runs_or_has_just_begun(overview):
-    assert live.rate(*overview(("done", ago(minutes=1)), started=None), NOW) == 0.0
-    assert live.rate(*overview(("waiting",), started=NOW.isoformat()), NOW) == 0.0
+    assert status_live.rate(*overview(("done", ago(minutes=1)), started=None), NOW) == 0.0
+    assert status_live.rate(*overview(("waiting",), started=NOW.isoformat()), NOW) == 0.0
     future = (NOW + timedelta(seconds=30)).isoformat()
-    assert live.rate(*overview(("running", 0.5), started=future), NOW) == 0.0, "clocks differ"
+    assert status_live.rate(*overview(("running", 0.5), started=future), NOW) == 0.0, "clocks differ"
 
 
 def test_records_that_do_not_say_when_they_ended_count_for_no_rate(overview):
-    assert live.rate(*overview(("done", ""), ("running", 0.25), started=ago(seconds=10)), NOW) == pytest.approx(0.025)
+    assert status_live.rate(*overview(("done", ""), ("running", 0.25), started=ago(seconds=10)), NOW) == pytest.approx(
+        0.025
+    )
 
 
 def printed(looked):
     console = Console(file=StringIO(), width=160)
-    console.print(live.table(looked))
+    console.print(status_live.table(looked))
     return [line.split() for line in console.file.getvalue().splitlines()]
 
 
 def test_the_table_has_a_row_a_benchmark_with_the_time_that_is_left(overview, monkeypatch):
     stopped = type("Stopped", (datetime,), {"now": staticmethod(lambda _: NOW)})
-    monkeypatch.setattr(live, "datetime", stopped)
+    monkeypatch.setattr(status_live, "datetime", stopped)
     rows = [("done", ago(minutes=30))] * 2 + [("running", 0.5), ("waiting",), ("failed",)]
     jobs, seen = overview(*rows, started=ago(hours=1))
     text = printed([("first", jobs, seen), ("second", *overview(("done", ago(days=1))))])
@@ -787,7 +789,7 @@ def test_the_bar_shows_the_part_that_is_done(overview):
 
     assert 0 <= bar(("missing",), ("missing",)) <= 24
     jobs, seen = overview(("done", ""), ("running", 0.5), ("failed",), ("missing",))
-    assert live.table([("tiny", jobs, seen)]).columns[1]._cells[0].completed == 2.5
+    assert status_live.table([("tiny", jobs, seen)]).columns[1]._cells[0].completed == 2.5
 
 
 def test_a_table_of_nothing_is_drawn(overview):

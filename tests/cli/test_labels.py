@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from slt_bench import plugins, records
+from slt_bench import records
 from slt_bench.jobs.benchmark import load
 from slt_bench.jobs.grid import jobs
 from slt_bench.records import Record
+from slt_bench.registry import load_registry
 
 BENCHMARK = """
 title = "Mine"
@@ -35,12 +36,12 @@ def renamed(cwd):
     made = {}
     for label in ("slow", "slower"):
         file.write_text(BENCHMARK.format(label=label))
-        made[label] = jobs(load(str(file)), plugins.load())
+        made[label] = jobs(load(str(file)), load_registry())
     for old, new in zip(made["slow"], made["slower"], strict=True):
         job = old if old.seed < 2 else new
         folder = cwd / "results" / "mine" / job.folder
         folder.mkdir(parents=True)
-        kind = plugins.load().find(job.method)
+        kind = load_registry().find(job.method)
         metrics = {"test_accuracy": 0.8 + 0.01 * job.seed - 0.1 * (job.label == "edgepopup"), "sparsity": 0.5}
         record = Record(
             id=job.id,

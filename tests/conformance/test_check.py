@@ -10,10 +10,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import cheats
 
-from slt_bench import plugins
 from slt_bench.conformance.checks import CHECKS
 from slt_bench.conformance.conform import conform
 from slt_bench.conformance.subject import Subject
+from slt_bench.registry import load_registry
 
 QUICK = [name for name in CHECKS if name != "families"]  # which builds a Swin transformer
 CAUGHT = {  # by which check, with which words, and at which attribute of the class
@@ -85,15 +85,15 @@ def test_what_a_cheat_keeps_is_not_held_against_it(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(plugins.load().methods))
+@pytest.mark.parametrize("name", sorted(load_registry().methods))
 def test_every_method_of_the_suite_passes(name):
-    found = outcomes(plugins.load().find(name), list(CHECKS))
+    found = outcomes(load_registry().find(name), list(CHECKS))
     failed = [f"{outcome.check}: {outcome.words}" for outcome in found.values() if outcome.status == "failed"]
     assert failed == []
 
 
 def test_the_published_gates_pass_too():
-    kind = plugins.load().find("gates")
+    kind = load_registry().find("gates")
     found = {one.check: one for one in conform(Subject(kind, {"penalty": 1e-6}), QUICK)}
     assert [one.check for one in found.values() if one.status == "failed"] == []
     assert found["sparsity"].status == "skipped"

@@ -5,12 +5,12 @@ from unittest.mock import patch
 
 import torch
 
-from slt_bench import plugins
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, noise_split
 from slt_bench.network import architectures
 from slt_bench.network.architectures import Arch
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.registry import load_registry
 
 SMALL = {
     "vit_rehearsed": Arch("", "transformer:vit", ("tiny", {"embed_dim": 24, "depth": 1, "num_heads": 2}, 2)),
@@ -25,7 +25,7 @@ FAMILIES = {
 }
 CLASSES, TRAIN, VALIDATION = 4, 12, 4
 FEW = {"synflow": {"rounds": 2}, "genetic": {"population": 4}, "iterand": {"period": 1}}
-REGISTRY = plugins.load()
+REGISTRY = load_registry()
 
 
 def small_archs():

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from slt_bench import plugins, records
+from slt_bench import records
 from slt_bench.execution.executors import inline
 from slt_bench.execution.executors.inline import run_inline
 from slt_bench.execution.worker import checkpoint_writer, measure
@@ -29,6 +29,7 @@ from slt_bench.method import Method, OptimizerSettings, straight_through
 from slt_bench.records import attempts
 from slt_bench.records.attempts import ATTEMPTS, CHECKPOINT, PROGRESS, kept_fraction, read_attempts, start_attempt
 from slt_bench.records.lock import CLAIM, claimed, read_claim
+from slt_bench.registry import load_registry
 from slt_bench.tickets.ticket import read_ticket
 from slt_bench.utils import tensor_file
 from slt_bench.utils.errors import StorageError
@@ -147,7 +148,7 @@ def undisturbed(tmp_path_factory):
 @pytest.fixture
 def use(monkeypatch):
     """A function that puts a method into the registry for one test."""
-    return lambda method: monkeypatch.setitem(plugins.load().methods, method.name, method)
+    return lambda method: monkeypatch.setitem(load_registry().methods, method.name, method)
 
 
 def measured(record):
@@ -374,7 +375,7 @@ class TestFailing:
         assert fragile.record.reason == "MemoryError: no more"
         assert kept_fraction(fragile.folder) == 0.5
         assert not (fragile.folder / records.TICKET).exists()
-        plugins.load().find("fragile").broken = False
+        load_registry().find("fragile").broken = False
         fragile.rerun()
         fragile.attempt()
         assert "goes on from a checkpoint" in fragile.log
@@ -460,10 +461,10 @@ class TestUnusable:
         expected = measured(undisturbed(here.job))
         here.stop(12)
         if what == "version":
-            monkeypatch.setattr(plugins.load().find("edgepopup"), "version", 2)
+            monkeypatch.setattr(load_registry().find("edgepopup"), "version", 2)
             said = "of another version: 1, where it should be 2"
         else:
-            monkeypatch.setattr(plugins, "fingerprint", lambda _: "changed")
+            monkeypatch.setattr("slt_bench.registry.fingerprint", lambda _: "changed")
             said = ", where it should be changed"
         here.attempt()
         assert said in here.log
@@ -702,7 +703,7 @@ class TestSuperseded:
         here = place()
         here.attempt()
         here.rerun()
-        monkeypatch.setattr(plugins.load().find("edgepopup"), "gates", None)
+        monkeypatch.setattr(load_registry().find("edgepopup"), "gates", None)
         here.attempt()
         assert here.record.status == "failed"
         assert not (here.folder / records.TICKET).exists()

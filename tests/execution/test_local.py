@@ -20,9 +20,9 @@ from slt_bench.execution.worker.log import LOG
 from slt_bench.execution.worker.signals import Stopped, Stopper
 from slt_bench.execution.worker.task_spec import Context, Silent, Work
 from slt_bench.jobs.benchmark import Budget
-from slt_bench.plugins import VARIABLE
 from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress
 from slt_bench.records.lock import claimed, read_claim, start_time
+from slt_bench.registry import VARIABLE
 from slt_bench.utils.errors import StorageError
 
 PLUGIN = '''

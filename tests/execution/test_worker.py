@@ -6,11 +6,12 @@ import sys
 import pytest
 import torch
 
-from slt_bench import plugins, records
+from slt_bench import records
 from slt_bench.data.dataset import load as load_data
 from slt_bench.execution.worker.run_job import run_job
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
+from slt_bench.registry import load_registry
 from slt_bench.tickets.evaluate import accuracy
 from slt_bench.tickets.ticket import read_ticket
 
@@ -20,7 +21,7 @@ def use(monkeypatch):
     """A function that puts a method into the registry for one test."""
 
     def put(method):
-        registry = plugins.load()
+        registry = load_registry()
         monkeypatch.setitem(registry.methods, method.name, method)
 
     return put

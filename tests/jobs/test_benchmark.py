@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slt_bench import plugins
 from slt_bench.jobs import benchmark as benchmarks
 from slt_bench.jobs.benchmark import Benchmark, Job, load, resolve_settings
 from slt_bench.jobs.grid import jobs, smoke_selection
+from slt_bench.registry import VARIABLE, load_registry
 from slt_bench.utils.errors import UserError
 
 GOOD = """
@@ -26,12 +26,12 @@ gates = {}
 
 @pytest.fixture(autouse=True)
 def _no_plugins(monkeypatch):
-    monkeypatch.delenv(plugins.VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 @pytest.fixture
 def registry():
-    return plugins.load()
+    return load_registry()
 
 
 @pytest.fixture

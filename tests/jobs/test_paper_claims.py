@@ -2,9 +2,9 @@
 
 import pytest
 
-from slt_bench import plugins
 from slt_bench.jobs.benchmark import benchmark_files, load
 from slt_bench.jobs.grid import jobs
+from slt_bench.registry import load_registry
 from slt_bench.utils.errors import UserError
 
 HEAD = 'archs = ["lenet300", "conv2"]\n[methods]\ngates = {}\nedgepopup = { archs = "lenet300" }\n'
@@ -82,7 +82,7 @@ def test_a_claim_may_be_about_several_labels(written):
 
 
 def test_a_method_runs_only_on_its_own_architectures(written):
-    found = {(job.label, job.arch) for job in jobs(written(""), plugins.load())}
+    found = {(job.label, job.arch) for job in jobs(written(""), load_registry())}
     assert found == {("gates", "lenet300"), ("gates", "conv2"), ("edgepopup", "lenet300")}
 
 
@@ -96,7 +96,7 @@ def test_a_selection_without_jobs_is_told(written):
     benchmark = written("").model_copy(update={"archs": ("conv2",)})
     only = benchmark.model_copy(update={"methods": {"edgepopup": benchmark.methods["edgepopup"]}})
     with pytest.raises(UserError, match="No method of mine is meant for conv2"):
-        jobs(only, plugins.load())
+        jobs(only, load_registry())
 
 
 def test_every_claim_of_the_suites_benchmarks_lies_within_what_they_run():

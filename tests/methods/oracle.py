@@ -6,12 +6,12 @@ from torch.nn import functional
 from slt_bench.data.dataset import load as load_data
 from slt_bench.data.pipeline import normalise
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 
 SHAPES = [(300, 64), (100, 300), (10, 100)]
 SIZES = [19_200, 30_000, 1_000]
 N = sum(SIZES)
-REGISTRY = load()
+REGISTRY = load_registry()
 
 
 def network(rescale="none", init="kaiming_normal"):

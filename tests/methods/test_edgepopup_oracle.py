@@ -11,9 +11,9 @@ from slt_bench.data.dataset import load as load_data
 from slt_bench.data.pipeline import normalise
 from slt_bench.method import ramp, straight_through
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 
-EDGEPOPUP = load().find("edgepopup")
+EDGEPOPUP = load_registry().find("edgepopup")
 SHAPES = [(300, 64), (100, 300), (10, 100)]
 SIZES = [19_200, 30_000, 1_000]
 

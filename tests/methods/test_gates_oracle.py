@@ -15,10 +15,10 @@ from slt_bench.data.dataset import load as load_data
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import ramp
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 from slt_bench.training.loop import search
 
-GATES = load().find("gates")
+GATES = load_registry().find("gates")
 leaky_clamp = sys.modules[GATES.__mro__[1].__module__].leaky_clamp
 NETWORK = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
 N = 50_200
@@ -230,7 +230,7 @@ class TestLeak:
 
 class TestBest:
     def test_is_gates_with_other_defaults(self):
-        best = load().find("gates_best")
+        best = load_registry().find("gates_best")
         chosen = best.settings_class()
         mu = torch.randn(N, generator=torch.Generator().manual_seed(3))
         methods = [
@@ -241,7 +241,7 @@ class TestBest:
             assert torch.equal(one, other)
 
     def test_all_of_its_gates_begin_between_closed_and_open(self):
-        best = load().find("gates_best")
+        best = load_registry().find("gates_best")
         method = best(NETWORK, best.settings_class(), 0.9)
         method.on_progress(0.0)
         gates = method.gates()

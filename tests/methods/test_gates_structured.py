@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 
-STRUCTURED = load().find("gates_structured")
+STRUCTURED = load_registry().find("gates_structured")
 LENET = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)  # 300 rows of 64, 100 of 300; 1000 ungated
 WIDE = FrozenNetwork("wrn10_1", shape=(3, 8, 8), classes=10, init="kaiming_normal")
 

@@ -77,7 +77,7 @@ def test_it_is_asked_before_the_first_step_and_alike_for_the_same_seed(data):
 
 
 def test_a_search_that_goes_on_is_not_prepared_again(data, tmp_path):
-    from slt_bench.conformance.looks import StopOnce, StoppedError
+    from slt_bench.conformance.assertions import StopOnce, StoppedError
 
     keeper = StopOnce(tmp_path / "checkpoint.safetensors", at=5)
     with pytest.raises(StoppedError):

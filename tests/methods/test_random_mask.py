@@ -12,11 +12,11 @@ from scipy.optimize import brentq
 from tickets import ticket_of
 
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 from slt_bench.tickets.ticket import write_ticket
 from slt_bench.utils.errors import UserError
 
-RANDOM_MASK = load().find("random_mask")
+RANDOM_MASK = load_registry().find("random_mask")
 spread_exactly = sys.modules[RANDOM_MASK.__module__].spread_exactly
 LENET = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
 WRN = FrozenNetwork("wrn10_1", shape=(3, 8, 8), classes=10)

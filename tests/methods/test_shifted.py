@@ -12,9 +12,9 @@ from learning import learned_accuracy
 from slt_bench.data.dataset import load as load_data
 from slt_bench.method import ramp
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 
-GATES = load().find("gates")
+GATES = load_registry().find("gates")
 SHIFTED = sys.modules[GATES.__mro__[2].__module__]
 NETWORK = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
 N, LOW, HIGH = 50_200, -1.0, 2.0  # as many numbers, spread evenly

@@ -11,10 +11,10 @@ from slt_bench.data.dataset import load as load_data
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import ramp
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 from slt_bench.training.loop import search
 
-REGISTRY = load()
+REGISTRY = load_registry()
 GATES = REGISTRY.find("gates")
 NETWORK = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
 FIRST_STEP = {"lagrangian": 1, "pi": 1 + 100}  # in units of the rate times the error

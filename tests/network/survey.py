@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.inspection import inspect
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 from slt_bench.tickets.ticket import read_ticket, write_ticket
 from slt_bench.utils.errors import UserError
 
@@ -98,7 +98,7 @@ def _difference_of_formats(network, images):
 
 
 def _search(method, network, images):
-    kind = load().find(method)
+    kind = load_registry().find(method)
     learner = kind(network, kind.settings_class(), 0.5)
     optimizer = learner.optimizer()
     network.train()

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from slt_bench.network.frozen import FrozenNetwork, layer_table
 from slt_bench.network.ops.topk import keep_top_of_each
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 from slt_bench.utils.errors import UserError
 
 MNIST, CIFAR, DIGITS, TINY = (1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 8, 8)
@@ -246,7 +246,7 @@ class TestWeights:
     def test_never_change_while_a_method_learns(self, method, arch, shape):
         network = make(arch, shape)
         before, copy = network.weight_hash(), network.weights.clone()
-        kind = load().find(method)
+        kind = load_registry().find(method)
         settings = kind.settings_class()
         learner = kind(network, settings, None if kind.control(settings) == "none" else 0.5)
         optimizer = learner.optimizer()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slt_bench import plugins, records
+from slt_bench import records
 from slt_bench.analysis.curves import curves
 from slt_bench.analysis.frame import comparable, frame
 from slt_bench.data import find
@@ -15,6 +15,7 @@ from slt_bench.jobs.benchmark import load
 from slt_bench.jobs.grid import jobs
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records.status import look
+from slt_bench.registry import load_registry
 
 FOLDER = Path(__file__).parents[2] / "results" / "lenet_mnist"
 
@@ -31,7 +32,7 @@ def summary(found):
 
 
 def test_every_job_has_a_record_and_none_is_stale(found):
-    expected = jobs(load("lenet_mnist"), plugins.load())
+    expected = jobs(load("lenet_mnist"), load_registry())
     assert found.problems == {}
     assert {job.id for job in expected} == set(found.records)
     overview = look(expected, FOLDER)

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from slt_bench import plugins, records
+from slt_bench import records
 from slt_bench.execution.planning.cost import from_records
 from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.records import Record, runs, write
@@ -14,6 +14,7 @@ from slt_bench.records.attempts import CHECKPOINT, end_attempt, start_attempt, w
 from slt_bench.records.lock import CLAIM, claimed
 from slt_bench.records.runs import begin, close_units
 from slt_bench.records.status import look
+from slt_bench.registry import fingerprint, load_registry, suite_folder
 from slt_bench.training.checkpoint import Checkpoint, write_checkpoint
 
 
@@ -24,7 +25,7 @@ def put(tmp_path):
     def make(job, **changes):
         values = {"status": "done", "method_version": 1, "seconds": {"total": 10.0}} | changes
         if "settings" not in values:
-            values["settings"] = resolve_settings(job.method, job.settings, plugins.load()).model_dump(mode="json")
+            values["settings"] = resolve_settings(job.method, job.settings, load_registry()).model_dump(mode="json")
         values.setdefault("provenance", {"hardware": "a processor"})
         folder = tmp_path / job.folder
         folder.mkdir(exist_ok=True)
@@ -65,7 +66,7 @@ def test_another_version_or_other_defaults_make_a_record_stale(make_job, put, tm
 
 
 def test_a_setting_that_came_since_leaves_records_valid_and_one_that_went_does_not(make_job, put, tmp_path):
-    settings = resolve_settings("edgepopup", {}, plugins.load()).model_dump(mode="json")
+    settings = resolve_settings("edgepopup", {}, load_registry()).model_dump(mode="json")
     put(make_job(), settings={name: value for name, value in settings.items() if name != "scope"})
     assert state(make_job(), tmp_path) == "done"
     put(make_job(), settings=settings | {"gone": 1})
@@ -198,7 +199,7 @@ def never():
 
 
 def code(method):
-    return plugins.fingerprint(plugins.suite_folder("methods") / f"{method}.py")
+    return fingerprint(suite_folder("methods") / f"{method}.py")
 
 
 def test_methods_are_loaded_only_for_records_of_other_code(make_job, put, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from slt_bench.jobs.paper_claims import Claim
 from slt_bench.report.build import Source, build
-from slt_bench.report.part import Part
+from slt_bench.report.record_filter import Part
 from slt_bench.utils.errors import UserError
 
 

@@ -211,13 +211,13 @@ class TestDeadUnits:
 
 def test_a_real_ticket_dies_when_it_is_shuffled_redrawn_or_inverted(tmp_path):
     from slt_bench.jobs.benchmark import Budget
-    from slt_bench.plugins import load
+    from slt_bench.registry import load_registry
     from slt_bench.training.loop import search
 
     data = load_data("digits", tmp_path)
     assert isinstance(data, Dataset)
     network = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
-    kind = load().find("edgepopup")
+    kind = load_registry().find("edgepopup")
     method = kind(network, kind.settings_class(), 0.5)
     search(method, network, data, Budget(epochs=10, batch_size=64), 0, lambda _: None)
     ticket = ticket_of(network, method.mask())

@@ -16,7 +16,7 @@ from tickets import random_mask, ticket_of
 from torch.nn import functional
 
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 from slt_bench.tickets.ticket import Ticket, read_ticket, write_ticket
 from slt_bench.utils.errors import UserError
 
@@ -136,7 +136,7 @@ class TestSize:
 
     def test_a_dense_ticket_carries_its_weights_and_says_so(self, tmp_path):
         network = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
-        kind = load().find("dense")
+        kind = load_registry().find("dense")
         method = kind(network, kind.settings_class(), None)
         with torch.no_grad():
             method.weights.add_(torch.randn(network.n, generator=torch.Generator().manual_seed(0)))

@@ -9,11 +9,11 @@ from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
-from slt_bench import plugins
 from slt_bench.execution.worker.run_job import run_job
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, OptimizerSettings, keep_top, straight_through
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.registry import load_registry
 from slt_bench.training.divergence import FiniteSteps
 from slt_bench.utils.errors import NotFiniteError
 
@@ -61,7 +61,7 @@ def record_of(make_job, context, tmp_path, monkeypatch):
     def run(kind, **job):
         if isinstance(kind, str):
             return run_job(make_job(method=kind, **(SETTINGS | job)), tmp_path, context)
-        registry = plugins.load()
+        registry = load_registry()
         kind.name = "spoilt"
         monkeypatch.setattr(plugins, "load", lambda: registry)
         monkeypatch.setitem(registry.methods, "spoilt", kind)

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from slt_bench import plugins, records
+from slt_bench import records
 from slt_bench.data import find
 from slt_bench.data.dataset import Dataset, noise_split
 from slt_bench.data.dataset import load as load_data
@@ -17,6 +17,7 @@ from slt_bench.execution.worker.task_spec import Silent, Work
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records.attempts import CHECKPOINT, read_attempts, start_attempt
+from slt_bench.registry import VARIABLE, load_registry
 from slt_bench.training.loop import search, searching
 from slt_bench.training.pack import Pack, PackedNetworks
 
@@ -35,7 +36,7 @@ def work(tmp_path, context):
 
 def make(name, seed, sparsity=0.8, arch="lenet300", shape=(1, 8, 8), **settings):
     network = FrozenNetwork(arch, shape=shape, classes=10, seed=seed)
-    kind = plugins.load().find(name)
+    kind = load_registry().find(name)
     return kind(network, kind.settings_class(**settings), sparsity), network
 
 
@@ -174,7 +175,7 @@ class Fails(Method):
 def fails(request, tmp_path, monkeypatch):
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "fails.py").write_text(FAILS.replace("WHERE", request.param))
-    monkeypatch.setenv(plugins.VARIABLE, str(tmp_path / "plugins"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "plugins"))
 
 
 @pytest.mark.usefixtures("fails")

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from slt_bench import data, plugins
+from slt_bench import data
 from slt_bench.data.dataset import Dataset, Split, load
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, OptimizerSettings, straight_through
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records.attempts import CHECKPOINT
+from slt_bench.registry import load_registry
 from slt_bench.training import rng_state
 from slt_bench.training.checkpoint import read_checkpoint, write_checkpoint
 from slt_bench.training.loop import search
@@ -30,7 +31,7 @@ CASES = {  # settings under which a method learns in another way
     "gates_rounds": [{}, {"rounds": 3, "reset": 0.5}],
     "gates_structured": [{}, {"penalty": 1e-2}],
 }
-REGISTRY = plugins.load()
+REGISTRY = load_registry()
 
 
 class Interrupted(BaseException):

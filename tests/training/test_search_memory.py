@@ -11,7 +11,7 @@ from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import noise
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.ops.products import PIECE
-from slt_bench.plugins import load
+from slt_bench.registry import load_registry
 from slt_bench.training.loop import search
 
 STEPS = 6  # after which the threshold of gates was found twice
@@ -41,7 +41,7 @@ def test_between_steps_only_weights_scores_gradient_and_moments_have_their_size(
     noise("normal", torch.empty(1), torch.Generator())  # its table is made once, for all searches
     data = load_data("digits", tmp_path)
     before = tensors()  # held, so that no address is used again
-    kind = load().find(name)
+    kind = load_registry().find(name)
     network = FrozenNetwork(arch, shape=(1, 8, 8), classes=10)
     assert (network.n > PIECE) == long
     method = kind(network, kind.settings_class(), 0.9)

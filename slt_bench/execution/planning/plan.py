@@ -19,9 +19,9 @@ from slt_bench.execution.planning.resources import needs_of, threads_of, with_op
 from slt_bench.execution.worker.signals import Stopper
 from slt_bench.execution.worker.task_spec import Context, Watcher, Work
 from slt_bench.jobs.benchmark import Job
-from slt_bench.plugins import plugin_folders
 from slt_bench.records import Found, runs
 from slt_bench.records.runs import Executor
+from slt_bench.registry import plugin_folders
 from slt_bench.utils.cores import check_threads, count_cores, threads_of_environment
 from slt_bench.utils.device import check_device, pick_device
 from slt_bench.utils.errors import UserError

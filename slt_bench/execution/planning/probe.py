@@ -4,13 +4,13 @@ from time import perf_counter
 
 import torch
 
-from slt_bench import plugins
 from slt_bench.data import find
 from slt_bench.data.dataset import VALIDATION_SHARE, Dataset, noise_split
 from slt_bench.data.pipeline import steps_per_epoch
 from slt_bench.execution.planning.cost import Cost
 from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.network.frozen import FrozenNetwork
+from slt_bench.registry import load_registry
 from slt_bench.tickets.evaluate import CHECKS, STATISTICS_IMAGES, accuracy
 from slt_bench.training import rng_state
 from slt_bench.training.loop import search
@@ -28,7 +28,7 @@ def probe(job: Job, device: str) -> Cost:
     reset_peak_memory(target)
     if job.smoke:
         return Cost(0.0, torch.get_num_threads(), target.type, None)
-    registry = plugins.load()
+    registry = load_registry()
     network = FrozenNetwork(
         job.arch, shape=info.shape, classes=info.classes, init=job.init, seed=0, rescale=job.rescale, device=target
     )

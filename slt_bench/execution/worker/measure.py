@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from slt_bench import plugins, records
+from slt_bench import records
 from slt_bench.data.catalogue import DatasetInfo
 from slt_bench.data.dataset import Dataset, sealed
 from slt_bench.data.dataset import load as load_data
@@ -20,6 +20,7 @@ from slt_bench.jobs.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, reso
 from slt_bench.method import Method
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records import GATE_BINS, LayerDensity
+from slt_bench.registry import load_registry
 from slt_bench.tickets.evaluate import CHECKS, accuracy, dead_units, measure_statistics, sanity
 from slt_bench.tickets.ticket import Ticket, read_ticket, write_ticket
 from slt_bench.training import rng_state
@@ -64,7 +65,7 @@ def measuring(
     clock.lap("load")
     network = network_of(job, data.info, device)
     rng_state.seed_all(job.seed)
-    registry = plugins.load()
+    registry = load_registry()
     weight_hash = network.weight_hash()
     with sealed(f"{job.method} learns"):
         method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from slt_bench import plugins, records
+from slt_bench import records
 from slt_bench.data.catalogue import known_hash
 from slt_bench.execution.worker.checkpoint_writer import CheckpointKeeper
 from slt_bench.execution.worker.measure import CANDIDATE, measuring
@@ -19,6 +19,7 @@ from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.records import Record
 from slt_bench.records.attempts import read_attempts
+from slt_bench.registry import fingerprint, load_registry
 from slt_bench.training.divergence import Diverged
 from slt_bench.training.loop import OnStep
 from slt_bench.training.step import Driven, drive
@@ -64,9 +65,9 @@ def running(
         Stopped: That was asked for; there is no record, and a checkpoint if there was something to keep.
         StorageError: The files cannot be written.
     """
-    method_class = plugins.load().find(job.method)
+    method_class = load_registry().find(job.method)
     device = torch.device(pick_device(context.device))
-    code = plugins.fingerprint(Path(inspect.getfile(method_class)))
+    code = fingerprint(Path(inspect.getfile(method_class)))
     identity = {"job": job.id, "version": method_class.version, "code": code, "device": device.type}
     keeper = CheckpointKeeper(folder, identity, context.checkpoint_seconds, stopper or Stopper())
     if context.threads:
@@ -112,7 +113,7 @@ def failed_record(job: Job, reason: str) -> Record:
 
 def _frame(job: Job) -> Record:
     """What a record says before anything was measured."""
-    registry = plugins.load()
+    registry = load_registry()
     method_class = registry.find(job.method)
     return Record(
         id=job.id,

@@ -7,7 +7,7 @@ from slt_bench.execution.worker.attempt import attempt_all, died
 from slt_bench.execution.worker.signals import Stopper
 from slt_bench.execution.worker.task_spec import Silent, Work
 from slt_bench.jobs.benchmark import Job
-from slt_bench.plugins import VARIABLE
+from slt_bench.registry import VARIABLE
 from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 WAIT_SECONDS = 2.0

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from slt_bench import plugins
 from slt_bench.method import Method
+from slt_bench.registry import ENTRY_POINTS, VARIABLE, load_registry, suite_folder
 from slt_bench.utils.errors import UserError
 
 METHOD = """
@@ -55,8 +55,8 @@ def found(tmp_path, monkeypatch):
         folder.mkdir()
         for stem, content in files.items():
             (folder / f"{stem}.py").write_text(content)
-        monkeypatch.setenv(plugins.VARIABLE, str(folder))
-        return plugins.load()
+        monkeypatch.setenv(VARIABLE, str(folder))
+        return load_registry()
 
     return found
 
@@ -66,8 +66,8 @@ def by_file(registry):
 
 
 def test_the_suites_own_methods_are_all_usable(monkeypatch):
-    monkeypatch.delenv(plugins.VARIABLE, raising=False)
-    registry = plugins.load()
+    monkeypatch.delenv(VARIABLE, raising=False)
+    registry = load_registry()
     assert registry.broken == {}
     assert {"gates", "edgepopup", "random_mask", "dense"} <= set(registry.methods)
     for name, method in registry.methods.items():
@@ -161,8 +161,8 @@ def test_two_folders_may_have_files_of_the_same_name(tmp_path, monkeypatch):
         (tmp_path / name / "_helper.py").write_text(f"PAPER = '{name}'\n")
         text = source(f"of_{name}", "from ._helper import PAPER").replace('"none"', "PAPER")
         (tmp_path / name / "same.py").write_text(text)
-    monkeypatch.setenv(plugins.VARIABLE, os.pathsep.join(str(tmp_path / name) for name in ("first", "second")))
-    registry = plugins.load()
+    monkeypatch.setenv(VARIABLE, os.pathsep.join(str(tmp_path / name) for name in ("first", "second")))
+    registry = load_registry()
     assert registry.broken == {}
     assert registry.find("of_first").paper == "first"
     assert registry.find("of_second").paper == "second"
@@ -172,24 +172,24 @@ def test_a_folder_named_twice_is_read_once(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "one.py").write_text(source("one"))
     monkeypatch.chdir(tmp_path)
-    again = ("mine", str(tmp_path / "mine"), str(plugins.suite_folder("methods")))
-    monkeypatch.setenv(plugins.VARIABLE, os.pathsep.join(again))
-    registry = plugins.load()
+    again = ("mine", str(tmp_path / "mine"), str(suite_folder("methods")))
+    monkeypatch.setenv(VARIABLE, os.pathsep.join(again))
+    registry = load_registry()
     assert registry.broken == {}
     assert registry.find("one")
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path, monkeypatch):
-    monkeypatch.setenv(plugins.VARIABLE, str(tmp_path / "nowhere"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match=re.escape(f"The plug-in folder '{tmp_path / 'nowhere'}' does not exist.")):
-        plugins.load()
+        load_registry()
 
 
 def test_a_folder_that_is_a_file_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(plugins.VARIABLE, str(tmp_path / "file"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "file"))
     with pytest.raises(UserError, match="does not exist"):
-        plugins.load()
+        load_registry()
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def entry_points(monkeypatch):
 
     def offer(**values):
         def fake(**wanted):
-            if wanted.get("group") != plugins.ENTRY_POINTS:
+            if wanted.get("group") != ENTRY_POINTS:
                 return original(**wanted)
-            group = plugins.ENTRY_POINTS
+            group = ENTRY_POINTS
             return importlib.metadata.EntryPoints(
                 importlib.metadata.EntryPoint(name, value, group) for name, value in values.items()
             )
@@ -247,4 +247,4 @@ def test_plugins_are_reached_from_anywhere(found, tmp_path, monkeypatch):
     """A worker in another folder and process finds what `--plugins` named: nothing depends on where we are."""
     method = found(good=source("good_one")).find("good_one")
     monkeypatch.chdir(tmp_path)
-    assert plugins.load().find("good_one") is method
+    assert load_registry().find("good_one") is method

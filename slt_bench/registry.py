@@ -96,7 +96,7 @@ def plugin_folders() -> tuple[Path, ...]:
     return tuple(Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part)
 
 
-def load() -> Registry:
+def load_registry() -> Registry:
     """Every method of the suite, of the user's folders, and of installed packages.
 
     Raises:

@@ -140,7 +140,7 @@ def test_list_shows_everything_there_is(slt_bench):
 def test_a_method_of_ones_own_is_one_file(slt_bench, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
-    readme = Path(__file__).parents[1] / "README.md"
+    readme = Path(__file__).parents[2] / "README.md"
     code = readme.read_text().split("```python\n")[1].split("```")[0]
     (folder / "sigmoid_gates.py").write_text(code)
     options = ["--archs", "lenet300", "--datasets", "digits", "--seeds", "0", "--sparsities", "0.9", "--no-references"]
