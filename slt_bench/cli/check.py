@@ -69,6 +69,7 @@ def _subjects(names: list[str], assignments: list[str], plugins: list[Path] | No
     from slt_bench.conformance.subject import Subject
     from slt_bench.jobs.benchmark import resolve_settings
     from slt_bench.jobs.parsing import choose, parse_assignments
+    from slt_bench.registry import load_registry
     from slt_bench.utils.errors import UserError, unknown
 
     files = [Path(name) for name in names if name.endswith(".py")]

@@ -49,11 +49,11 @@ def tune(
     from slt_bench.jobs.grid import jobs
     from slt_bench.jobs.parsing import choose
     from slt_bench.jobs.tuning import trials, tuning_benchmark, winners
-    from slt_bench.registry import load_registry as load_methods
+    from slt_bench.registry import load_registry
     from slt_bench.utils.text import count
 
     use_plugins(plugins)
-    registry, benchmark = load_methods(), load(name)
+    registry, benchmark = load_registry(), load(name)
     wanted = methods or ",".join(benchmark.tune.methods or ("*",))
     found = trials(benchmark, choose("method of the benchmark", wanted, benchmark.methods), registry)
     tried = tuning_benchmark(benchmark, found)

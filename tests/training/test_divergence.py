@@ -63,7 +63,8 @@ def record_of(make_job, context, tmp_path, monkeypatch):
             return run_job(make_job(method=kind, **(SETTINGS | job)), tmp_path, context)
         registry = load_registry()
         kind.name = "spoilt"
-        monkeypatch.setattr(plugins, "load", lambda: registry)
+        for module in ("run_job", "measure"):
+            monkeypatch.setattr(f"slt_bench.execution.worker.{module}.load_registry", lambda: registry)
         monkeypatch.setitem(registry.methods, "spoilt", kind)
         return run_job(make_job(method="spoilt", **(SETTINGS | job)), tmp_path, context)
 

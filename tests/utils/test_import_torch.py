@@ -103,7 +103,8 @@ import gc, sys
 from slt_bench.execution.executors.fork_server import PRELOAD
 __import__(PRELOAD)
 print(gc.get_freeze_count() > 100_000)
-print({"torch._dynamo", "sklearn.datasets", "slt_bench.cli", "slt_bench.execution.executors.local_child"} <= sys.modules.keys())
+preloaded = {"torch._dynamo", "sklearn.datasets", "slt_bench.cli", "slt_bench.execution.executors.local_child"}
+print(preloaded <= sys.modules.keys())
 """
     assert _fresh(code).split() == ["True", "True"]
 
@@ -122,5 +123,8 @@ def test_threads_do_not_spin_for_long_unless_the_user_says_so(monkeypatch, given
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    code = f"import os; import slt_bench.utils.import_torch as l; l.load_torch(); print([os.environ.get(n) for n in {names}])"
+    code = (
+        "import os; import slt_bench.utils.import_torch as loading; loading.load_torch(); "
+        f"print([os.environ.get(name) for name in {names}])"
+    )
     assert _fresh(code).strip() == str(list(kept))

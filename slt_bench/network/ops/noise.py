@@ -3,8 +3,8 @@
 Drawing N normal numbers costs a processor as much as a third of a step of LeNet-300-100. So they are drawn once, into
 a table of 2^22, and a step takes a piece of it that starts at a random place (as Salimans et al. 2017,
 arXiv 1703.03864, do for evolution strategies). A gate meets a number of the table again only by chance, about as
-often as a random number repeats; tests/network/test_noise.py compares what is learned. On CUDA numbers are fresh: they cost
-next to nothing there, and a place known to the processor alone would have to be sent.
+often as a random number repeats; tests/network/test_noise.py compares what is learned. On CUDA numbers are fresh: they
+cost next to nothing there, and a place known to the processor alone would have to be sent.
 """
 
 from functools import cache
