@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from slt_bench.data import find
 from slt_bench.network import architectures
-from slt_bench.profiling.subject import Subject, Wish
+from slt_bench.profiling.subject import ProfiledMethod, ProfileOptions
 from slt_bench.profiling.timing import time_steps
 from slt_bench.training.step import autocast
 
@@ -30,9 +30,9 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     asked = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    wish = Wish(asked.batch_size, asked.precision, asked.compile, device)
+    wish = ProfileOptions(asked.batch_size, asked.precision, asked.compile, device)
     plain, dense = time_steps(
-        [Plain(asked.arch, wish), Subject.build("dense", asked.arch, wish, "sgd")], 0, asked.rounds
+        [Plain(asked.arch, wish), ProfiledMethod.build("dense", asked.arch, wish, "sgd")], 0, asked.rounds
     )
     middle, low, high = dense.ratio(plain)
     theirs, ours = (1000 * float(np.median(times.wall)) for times in (plain, dense))
@@ -46,7 +46,7 @@ def main() -> None:
 class Plain:
     """Dense training that takes steps."""
 
-    def __init__(self, arch: str, wish: Wish) -> None:
+    def __init__(self, arch: str, wish: ProfileOptions) -> None:
         self.device, self.wish, info = torch.device(wish.device), wish, find(architectures.find(arch).dataset)
         images = torch.randn(4 * wish.batch_size, *info.shape, device=self.device)
         self.images = images.to(memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ from math import prod
 import pandas as pd
 
 from slt_bench.records import Record
-from slt_bench.utils.text import count
+from slt_bench.utils.text import pluralize
 
 EMPTY = (
     *("id", "label", "method", "method_version", "purity", "arch", "dataset", "init", "rescale", "budget"),
@@ -162,7 +162,7 @@ def histograms(records: Iterable[Record]) -> pd.DataFrame:
 def _machine(record: Record) -> str:
     made = record.provenance
     threads = (
-        f", {count(made['threads'], 'thread')}" if made.get("device", "cpu") == "cpu" and "threads" in made else ""
+        f", {pluralize(made['threads'], 'thread')}" if made.get("device", "cpu") == "cpu" and "threads" in made else ""
     )
     packed = f", packs of {made['packed']}" if made.get("packed", 1) > 1 else ""
     return f"{made.get('hardware') or 'an unknown machine'}{threads}{packed}"

@@ -18,7 +18,7 @@ from slt_bench.analysis.interpolation import Reach, accuracy_at, sparsity_at
 from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
 from slt_bench.jobs.benchmark import REFERENCES, SPARSITY_TOLERANCE
 
-Floats = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 NEEDED = ["label", "method", "purity", "asked_sparsity", "sparsity", "seed", "status", "accuracy"]
 LOST = ("collapsed", "diverged")
 REACHES = [
@@ -261,7 +261,7 @@ def reaches(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
     return table.astype({"sparsity": "float64", "held": "float64", "fallen": "float64", "at_end": "bool"})
 
 
-def _curves(rows: pd.DataFrame) -> Iterator[tuple[Any, Floats, Floats, NDArray[np.bool_]]]:
+def _curves(rows: pd.DataFrame) -> Iterator[tuple[Any, FloatArray, FloatArray, NDArray[np.bool_]]]:
     """The curve of each seed of one label, to where it was lost: sparsities, accuracies, and whether it was lost."""
     kept = rows[rows["status"].isin(("done", *LOST))]
     lost = (kept["status"] != "done").to_numpy()

@@ -7,8 +7,8 @@ import pandas as pd
 
 from slt_bench.analysis.matched import accuracies_at, own_best, reaches
 from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
-from slt_bench.jobs.paper_claims import Claim
-from slt_bench.utils.text import count
+from slt_bench.jobs.paper_claims import PaperClaim
+from slt_bench.utils.text import pluralize
 
 FEWEST = 2  # seeds that a verdict takes
 
@@ -39,7 +39,7 @@ class Measured(NamedTuple):
     between: tuple[float, float] = (math.nan, math.nan)
 
 
-def measure(claim: Claim, rows: pd.DataFrame) -> Measured:
+def measure(claim: PaperClaim, rows: pd.DataFrame) -> Measured:
     """What was measured of a claim.
 
     Args:
@@ -54,17 +54,17 @@ def measure(claim: Claim, rows: pd.DataFrame) -> Measured:
     return Measured((_loss if claim.loss is not None else _accuracy)(claim, rows))
 
 
-def _accuracy(claim: Claim, rows: pd.DataFrame) -> Interval:
+def _accuracy(claim: PaperClaim, rows: pd.DataFrame) -> Interval:
     """The accuracy at the claimed sparsity, over seeds."""
     return _enough(claim, t_interval(_accuracies(claim, rows).tolist()))
 
 
-def _loss(claim: Claim, rows: pd.DataFrame) -> Interval:
+def _loss(claim: PaperClaim, rows: pd.DataFrame) -> Interval:
     """By how much dense training is more accurate, paired by seed."""
     return _enough(claim, paired_interval(_dense(rows), _accuracies(claim, rows)))
 
 
-def _ratio(claim: Claim, rows: pd.DataFrame) -> Measured:
+def _ratio(claim: PaperClaim, rows: pd.DataFrame) -> Measured:
     """The ratio of both methods' sparsities at one accuracy, of the seeds that both have.
 
     A seed that never reaches the accuracy is at most as sparse as where it was measured first, and counts so.
@@ -101,14 +101,14 @@ def _reached(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
 
 def _unknown(label: str, reached: pd.DataFrame, accuracy: float) -> list[str]:
     """Why it is not known how sparse a label is at an accuracy, in words."""
-    seeds, short = count(len(reached), "seed"), int(reached["short"].sum())
+    seeds, short = pluralize(len(reached), "seed"), int(reached["short"].sum())
     verb = "reaches" if short == 1 else "reach"
     never = [f"{short} of {seeds} of {label} never {verb} {100 * accuracy:.2f}%"] * bool(short)
     ends = [f"the grid of {label} ends before its accuracy falls"] * bool(reached["at_end"].any())
     return [*never, *ends]
 
 
-def _reference(claim: Claim, rows: pd.DataFrame) -> float:
+def _reference(claim: PaperClaim, rows: pd.DataFrame) -> float:
     """The accuracy that a ratio's threshold lies below."""
     if claim.reference == "dense":
         return float(_dense(rows).mean())
@@ -119,14 +119,14 @@ def _reference(claim: Claim, rows: pd.DataFrame) -> float:
     return best
 
 
-def _enough(claim: Claim, interval: Interval) -> Interval:
+def _enough(claim: PaperClaim, interval: Interval) -> Interval:
     if interval.n < FEWEST:
-        there = count(interval.n, "seed")
+        there = pluralize(interval.n, "seed")
         raise NotMeasuredError(f"{there} of {claim.method} can be judged there, and a verdict takes {FEWEST}")
     return interval
 
 
-def _accuracies(claim: Claim, rows: pd.DataFrame) -> "pd.Series[float]":
+def _accuracies(claim: PaperClaim, rows: pd.DataFrame) -> "pd.Series[float]":
     """The accuracy of each seed's curve at the claimed sparsity, by seed."""
     own, sparsity = rows[rows["label"] == claim.method], claim.sparsity or 0.0
     inside = accuracies_at(own, sparsity).dropna()

@@ -8,7 +8,7 @@ import pandas as pd
 
 from slt_bench.analysis.measured import Measured, NotMeasuredError, measure
 from slt_bench.analysis.statistics import Interval
-from slt_bench.jobs.paper_claims import Claim
+from slt_bench.jobs.paper_claims import PaperClaim
 from slt_bench.utils.text import number
 
 Verdict = Literal["held", "exceeded", "not held", "undecided", "not measured"]
@@ -18,7 +18,7 @@ COLUMNS = {"hard": "accuracy", "relaxed": "relaxed_accuracy"}
 
 
 @dataclass(frozen=True)
-class Judged:
+class ClaimVerdict:
     """A claim and what became of it.
 
     Attributes:
@@ -31,14 +31,14 @@ class Judged:
         bound: What `measured` is where it is a bound: the truth is "at least" or "at most" that.
     """
 
-    claim: Claim
+    claim: PaperClaim
     verdict: Verdict
     measured: Interval | None
     reason: str
     bound: Bound = ""
 
 
-def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
+def judge(claims: Sequence[PaperClaim], table: pd.DataFrame) -> list[ClaimVerdict]:
     """The verdict on each claim.
 
     A claim is not refuted by noise: it is held unless the whole interval lies on the wrong side of it, and the reason
@@ -58,25 +58,25 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judged]:
     return [_judge(claim, table) for claim in claims]
 
 
-def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
+def _judge(claim: PaperClaim, table: pd.DataFrame) -> ClaimVerdict:
     try:
         rows, note = _network(claim, _as_one(claim, table))
         found = measure(claim, rows)
         verdict, remark = _verdict(claim, found)
     except NotMeasuredError as reason:
-        return Judged(claim, "not measured", None, str(reason))
+        return ClaimVerdict(claim, "not measured", None, str(reason))
     measured = None if found.more and found.less else found.interval
     reasons = [found.why, remark, _interpolated(claim, found, verdict), note]
-    return Judged(claim, verdict, measured, "; ".join(filter(None, reasons)), _bound(found))
+    return ClaimVerdict(claim, verdict, measured, "; ".join(filter(None, reasons)), _bound(found))
 
 
-def _as_one(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
+def _as_one(claim: PaperClaim, table: pd.DataFrame) -> pd.DataFrame:
     """The records, those of all labels that the claim is about under one name: its own."""
     about = claim.labels(table["label"].unique())
     return table.assign(label=table["label"].where(~table["label"].isin(about), claim.method))
 
 
-def _verdict(claim: Claim, found: Measured) -> tuple[Verdict, str]:
+def _verdict(claim: PaperClaim, found: Measured) -> tuple[Verdict, str]:
     """The verdict, and where the mean lies where the interval alone decides."""
     low, mean, high, claimed = found.interval.low, found.interval.mean, found.interval.high, _claimed(claim)
     if claim.loss is not None:  # the less the better
@@ -99,7 +99,7 @@ def _bound(found: Measured) -> Bound:
     return "at least" if found.more else "at most"
 
 
-def _interpolated(claim: Claim, found: Measured, verdict: Verdict) -> str:
+def _interpolated(claim: PaperClaim, found: Measured, verdict: Verdict) -> str:
     """What to know of a ratio where what was measured, without a line between the points, allows another verdict."""
     allowance = claim.allowance if verdict == "exceeded" else -claim.allowance * (claim.relation == "about")
     low, high = found.between
@@ -108,13 +108,13 @@ def _interpolated(claim: Claim, found: Measured, verdict: Verdict) -> str:
     return f"by interpolation: the sparsities that were measured allow {low:.2f} to {high:.2f}"
 
 
-def _claimed(claim: Claim) -> float:
+def _claimed(claim: PaperClaim) -> float:
     if claim.accuracy is not None:
         return claim.accuracy
     return claim.ratio if claim.ratio is not None else (claim.loss or 0.0) / 100
 
 
-def _network(claim: Claim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def _network(claim: PaperClaim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The records of the claim's network under one budget, and what a reader must know of the choice."""
     rows = table[(table["arch"] == claim.arch) & (table["labels"] == "true")]
     rows = rows[rows["dataset"].map(claim.is_on).astype(bool)] if claim.dataset else rows

@@ -10,7 +10,7 @@ from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
     from slt_bench.conformance.conform import Outcome
-    from slt_bench.conformance.subject import Subject
+    from slt_bench.conformance.subject import CheckedMethod
 
 
 def check(
@@ -37,7 +37,7 @@ def check(
     from slt_bench.conformance.checks import CHECKS
     from slt_bench.conformance.conform import conform
     from slt_bench.jobs.parsing import choose
-    from slt_bench.utils.text import count
+    from slt_bench.utils.text import pluralize
 
     wanted = choose("check", only, CHECKS) if only else list(CHECKS)
     torch.set_num_threads(1)  # small networks
@@ -52,7 +52,7 @@ def check(
             failed += outcome.status == "failed"
         typer.echo()
     if failed:
-        typer.echo(f"{count(failed, 'check')} failed.")
+        typer.echo(f"{pluralize(failed, 'check')} failed.")
         raise typer.Exit(1)
     typer.echo("All checks passed.")
 
@@ -64,9 +64,9 @@ def _show(outcome: "Outcome") -> None:
         typer.echo(f"{'':<10}{'look at':<16}{outcome.where}")
 
 
-def _subjects(names: list[str], assignments: list[str], plugins: list[Path] | None) -> "list[Subject]":
+def _subjects(names: list[str], assignments: list[str], plugins: list[Path] | None) -> "list[CheckedMethod]":
     """The methods that were named, each with its settings."""
-    from slt_bench.conformance.subject import Subject
+    from slt_bench.conformance.subject import CheckedMethod
     from slt_bench.jobs.benchmark import resolve_settings
     from slt_bench.jobs.parsing import choose, parse_assignments
     from slt_bench.registry import load_registry
@@ -87,7 +87,7 @@ def _subjects(names: list[str], assignments: list[str], plugins: list[Path] | No
         raise unknown("method in --set", label, chosen)
     for name in chosen:
         resolve_settings(name, settings.get(name, {}), registry)
-    return [Subject(registry.find(name), settings.get(name, {})) for name in dict.fromkeys(chosen)]
+    return [CheckedMethod(registry.find(name), settings.get(name, {})) for name in dict.fromkeys(chosen)]
 
 
 def _name_in(file: Path) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from slt_bench.analysis.compare import Comparison
-    from slt_bench.records import Found
+    from slt_bench.records import LoadedRecords
 
 
 def compare(
@@ -63,7 +63,7 @@ def compare(
         raise typer.Exit(2)
 
 
-def _table(found: "Found", name: str) -> "pd.DataFrame":
+def _table(found: "LoadedRecords", name: str) -> "pd.DataFrame":
     """The records of that name that can be compared.
 
     Raises:
@@ -88,7 +88,7 @@ def _table(found: "Found", name: str) -> "pd.DataFrame":
     return frame([*usable.compared, *failed])
 
 
-def _found(name: str, results: Path) -> "Found":
+def _found(name: str, results: Path) -> "LoadedRecords":
     from slt_bench import records
     from slt_bench.records.lookup import folders
     from slt_bench.utils.errors import unknown
@@ -103,9 +103,9 @@ def _found(name: str, results: Path) -> "Found":
     return records.read(folder)
 
 
-def _at_commit(commit: str, benchmark: str, results: Path) -> "Found":
+def _at_commit(commit: str, benchmark: str, results: Path) -> "LoadedRecords":
     """The records of a benchmark as git has them at a commit."""
-    from slt_bench.records import LINES, Found
+    from slt_bench.records import LINES, LoadedRecords
     from slt_bench.utils.errors import UserError
 
     place = f"{commit}:./{benchmark}/{LINES}"
@@ -113,7 +113,7 @@ def _at_commit(commit: str, benchmark: str, results: Path) -> "Found":
     done = subprocess.run([*git, "show", place], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"Git has no records at {place} in {results}: {done.stderr.strip().splitlines()[0]}.")
-    found = Found()
+    found = LoadedRecords()
     for number, line in enumerate(done.stdout.splitlines(), start=1):
         found.add(line, f"{place}:{number}")
     return found

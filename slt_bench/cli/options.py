@@ -15,7 +15,7 @@ import typer
 from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
-    from slt_bench.execution.planning.plan import Wish
+    from slt_bench.execution.planning.plan import ExecutionOptions
     from slt_bench.jobs.benchmark import Benchmark, Entry, Job
     from slt_bench.registry import Registry
 
@@ -138,14 +138,14 @@ def takes(*groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]
     return decorate
 
 
-def wish_of(execution: Execution) -> "Wish":
+def wish_of(execution: Execution) -> "ExecutionOptions":
     """What the options of execution ask for.
 
     Raises:
         UserError: One of them cannot be.
     """
     load_torch(OPTIMISERS)
-    from slt_bench.execution.planning.plan import EXECUTORS, Wish
+    from slt_bench.execution.planning.plan import EXECUTORS, ExecutionOptions
     from slt_bench.jobs.parsing import parse_options
     from slt_bench.utils.errors import unknown
 
@@ -153,10 +153,10 @@ def wish_of(execution: Execution) -> "Wish":
         raise unknown("executor", execution.executor, EXECUTORS)
     values = {field.name: getattr(execution, field.name) for field in fields(execution)}
     values |= {"slurm": parse_options(execution.slurm or ()), "executor": EXECUTORS[execution.executor]}
-    return Wish(**values)
+    return ExecutionOptions(**values)
 
 
-def checked_wish(execution: Execution, *, starts: bool) -> "Wish":
+def checked_wish(execution: Execution, *, starts: bool) -> "ExecutionOptions":
     """What the options of execution ask for, nothing wrong with it.
 
     Args:
@@ -217,10 +217,10 @@ def select(selection: Selection, data_root: Path | None = None) -> Selected:
 def left_out(jobs: "list[Job]") -> list[str]:
     """Say which files in the class folders of jobs are not read, a sentence for each data set that has some."""
     from slt_bench.data import is_folder
-    from slt_bench.data.folder import look
+    from slt_bench.data.folder import scan_folder
 
     names = dict.fromkeys(job.dataset for job in jobs if is_folder(job.dataset))
-    return [f"{told}." for told in (look(name).left_out for name in names) if told]
+    return [f"{told}." for told in (scan_folder(name).left_out for name in names) if told]
 
 
 def check_networks(jobs: "list[Job]", unmasked: str) -> None:
@@ -291,7 +291,7 @@ def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
 def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     """What the options put in place of a benchmark's values."""
     from slt_bench import data
-    from slt_bench.jobs.benchmark import LABELS
+    from slt_bench.jobs.benchmark import TRAINING_LABELS
     from slt_bench.jobs.parsing import choose, parse_seeds, parse_sparsities
     from slt_bench.network import architectures
     from slt_bench.network.inits import INITS, RESCALES, Init
@@ -308,8 +308,8 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
         "rescale": str,
     }
     given = {name: getattr(selection, name) for name in readers}
-    if selection.labels and selection.labels not in LABELS:
-        raise unknown("labels", selection.labels, LABELS)
+    if selection.labels and selection.labels not in TRAINING_LABELS:
+        raise unknown("labels", selection.labels, TRAINING_LABELS)
     budget = {name: getattr(selection, name) for name in ("epochs", "batch_size", "precision", "labels")}
     new_budget = base.budget.model_copy(update={name: value for name, value in budget.items() if value})
     others = {"budget": new_budget} | ({"unmasked": selection.unmasked} if selection.unmasked else {})

@@ -55,7 +55,7 @@ def profile(
     from slt_bench.network import architectures as known
     from slt_bench.network.frozen import check_batch_size
     from slt_bench.profiling.profile import profile as rows_of
-    from slt_bench.profiling.subject import Wish
+    from slt_bench.profiling.subject import ProfileOptions
     from slt_bench.registry import load_registry
     from slt_bench.utils.cores import check_threads
     from slt_bench.utils.device import check_device, pick_device
@@ -78,7 +78,7 @@ def profile(
     for arch in wanted:
         info = find(known.find(arch).dataset)
         check_batch_size(arch, info.shape, info.classes, batch_size or usual.batch_size)
-    wish = Wish(batch_size or usual.batch_size, precision or usual.precision, compiled, pick_device(device))
+    wish = ProfileOptions(batch_size or usual.batch_size, precision or usual.precision, compiled, pick_device(device))
     rows: list[Row] = []
     for row in rows_of(names, wanted, wish, seconds, memory=memory, tell=lambda text: typer.echo(text, err=True)):
         rows.append(row)

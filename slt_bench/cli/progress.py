@@ -18,7 +18,7 @@ from rich.progress import (
 
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records import Record
-from slt_bench.utils.text import count
+from slt_bench.utils.text import pluralize
 
 
 class ConsoleWatcher:
@@ -63,7 +63,7 @@ class ConsoleWatcher:
         if not self.told_waiting:
             self.told_waiting = True
             names = ", ".join(job.folder for job in jobs[:3]) + (", ..." if len(jobs) > 3 else "")
-            text = f"waiting for {count(len(jobs), 'job')} that run elsewhere, or are to: {names}"
+            text = f"waiting for {pluralize(len(jobs), 'job')} that run elsewhere, or are to: {names}"
             self.progress.console.print(escape(text), soft_wrap=True)
 
     def told(self, message: str) -> None:
@@ -76,7 +76,7 @@ def watch(todo: int, elsewhere: int, total: int) -> Iterator[ConsoleWatcher]:
     """A watcher for a run of `todo` of a benchmark's `total` jobs, and of those that run or wait `elsewhere`."""
     console = Console()
     others = f", {elsewhere} run or wait elsewhere" if elsewhere else ""
-    console.print(f"{todo} of {count(total, 'job')} to run{others}")
+    console.print(f"{todo} of {pluralize(total, 'job')} to run{others}")
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),

@@ -12,9 +12,9 @@ from slt_bench.cli.options import Results
 
 if TYPE_CHECKING:
     from slt_bench.jobs.benchmark import Benchmark, Job
-    from slt_bench.records import Found
-    from slt_bench.report.build import Source
-    from slt_bench.report.record_filter import Part
+    from slt_bench.records import LoadedRecords
+    from slt_bench.report.build import ReportSource
+    from slt_bench.report.record_filter import RecordFilter
 
 
 def report(
@@ -50,7 +50,7 @@ def report(
     from slt_bench import records
     from slt_bench.cli.show_report import show_report
     from slt_bench.records.lookup import folders
-    from slt_bench.report.record_filter import Part
+    from slt_bench.report.record_filter import RecordFilter
     from slt_bench.utils.errors import UserError
 
     records.check_writable(out or Path("reports"))
@@ -58,7 +58,7 @@ def report(
     if not chosen:
         raise UserError(f"There are no records in {results}: `slt_bench run` makes them.")
     opened = [_open(given, results) for given in chosen]
-    part = Part.choose(
+    part = RecordFilter.choose(
         [job for one in opened for job in one.jobs], methods=methods, archs=archs, datasets=datasets, inits=inits
     )
     options = {"baseline": baseline, "methods": methods, "archs": archs, "datasets": datasets, "inits": inits}
@@ -78,7 +78,7 @@ class _Opened:
     name: str
     benchmark: "Benchmark | None"
     folder: Path
-    found: "Found"
+    found: "LoadedRecords"
     jobs: "list[Job]"
 
 
@@ -101,12 +101,12 @@ def _open(given: str, results: Path) -> _Opened:
     return _Opened(given, name, benchmark, folder, found.under(asked.values()), [*asked.values(), *others])
 
 
-def _source(opened: _Opened, part: "Part", baseline: str, command: str) -> "Source":
+def _source(opened: _Opened, part: "RecordFilter", baseline: str, command: str) -> "ReportSource":
     """What the report of one benchmark is drawn from."""
-    from slt_bench.report.build import Source
+    from slt_bench.report.build import ReportSource
 
     benchmark, found = opened.benchmark, part.of(opened.found)
-    return Source(
+    return ReportSource(
         name=opened.name,
         found=found,
         title=benchmark.title if benchmark else "",
@@ -119,12 +119,12 @@ def _source(opened: _Opened, part: "Part", baseline: str, command: str) -> "Sour
     )
 
 
-def pending(jobs: "list[Job]", folder: Path, found: "Found") -> dict[str, str]:
+def pending(jobs: "list[Job]", folder: Path, found: "LoadedRecords") -> dict[str, str]:
     """What the jobs without a record wait for, by the name of their folder."""
-    from slt_bench.records.status import look
+    from slt_bench.records.status import job_status
 
     open_ = [job for job in jobs if job.id not in found.records]
-    overview = look(open_, folder, found=found)
+    overview = job_status(open_, folder, found=found)
     words = {job.id: (overview.states[job.id], overview.details.get(job.id, "")) for job in open_}
     return {job.folder: ": ".join(part for part in words[job.id] if part) for job in open_}
 
@@ -143,7 +143,7 @@ def _asked(benchmark: "Benchmark | None", known: "list[Job]") -> "list[Job]":
     return jobs(benchmark, load_registry(), hash_of=lambda name: content.get(name, ""))
 
 
-def _stale(found: "Found") -> set[str]:
+def _stale(found: "LoadedRecords") -> set[str]:
     """Ids of records of methods that have changed since; without torch, whose methods cannot be asked, none."""
     if importlib.util.find_spec("torch") is None:
         return set()
@@ -154,14 +154,14 @@ def _stale(found: "Found") -> set[str]:
     return {record.id for record in found.records.values() if is_stale(record, load_registry, codes)}
 
 
-def _together(sources: "list[Source]", command: str) -> "Source":
+def _together(sources: "list[ReportSource]", command: str) -> "ReportSource":
     """Several benchmarks as one."""
     from dataclasses import replace
 
-    from slt_bench.records import Found
+    from slt_bench.records import LoadedRecords
 
     first = sources[0]
-    found = Found()
+    found = LoadedRecords()
     for source in sources:
         found.records |= source.found.records
         found.problems |= source.found.problems

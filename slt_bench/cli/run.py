@@ -19,11 +19,11 @@ from slt_bench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from slt_bench.execution.planning.plan import Plan, Wish
-    from slt_bench.execution.worker.task_spec import Work
+    from slt_bench.execution.planning.plan import ExecutionOptions, Plan
+    from slt_bench.execution.worker.task_spec import TaskSpec
     from slt_bench.jobs.benchmark import Job
-    from slt_bench.records.status import Overview
-    from slt_bench.report.build import Source
+    from slt_bench.records.status import JobStatuses
+    from slt_bench.report.build import ReportSource
 
 
 @takes(Selection, Execution)
@@ -66,7 +66,7 @@ def run(
 
 def run_selected(
     selected: Selected,
-    wish: "Wish",
+    wish: "ExecutionOptions",
     data_root: Path | None,
     reports: Path | None = None,
     rerun: str = "",
@@ -79,11 +79,11 @@ def run_selected(
     from slt_bench.execution.executors.slurm.follow import refresh
     from slt_bench.execution.planning.plan import make_plan, make_work, settled, stamps
     from slt_bench.records.runs import promised
-    from slt_bench.records.status import look
+    from slt_bench.records.status import job_status
 
     refresh(selected.folder)
     before = stamps(selected.jobs, selected.folder)
-    overview = look(selected.jobs, selected.folder)
+    overview = job_status(selected.jobs, selected.folder)
     if not dry_run:
         for told in overview.data_changes(selected.jobs):
             typer.echo(told, err=True)
@@ -112,7 +112,7 @@ def run_selected(
     return True
 
 
-def to_run_again(jobs: "list[Job]", overview: "Overview", rerun: str) -> "list[Job]":
+def to_run_again(jobs: "list[Job]", overview: "JobStatuses", rerun: str) -> "list[Job]":
     """The jobs that have a record, and are to be run all the same.
 
     Raises:
@@ -135,7 +135,7 @@ def check(
     todo: "list[Job]",
     folders: tuple[Path, ...],
     data_root: Path | None,
-    wish: "Wish",
+    wish: "ExecutionOptions",
     *,
     download: bool,
     unmasked: str,
@@ -168,13 +168,13 @@ def check(
     return root
 
 
-def _run(selected: Selected, plan: "Plan", work: "Work", elsewhere: int, *, wait: bool) -> None:
+def _run(selected: Selected, plan: "Plan", work: "TaskSpec", elsewhere: int, *, wait: bool) -> None:
     """Run what is to be run, and wait for what others are at; a signal ends it with exit code 3."""
     from slt_bench.cli.progress import watch
     from slt_bench.execution.executors.slurm.follow import follow
     from slt_bench.execution.planning.plan import carry_out, submit
     from slt_bench.execution.worker.signals import Stopped, Stopper
-    from slt_bench.utils.text import count
+    from slt_bench.utils.text import pluralize
 
     try:
         with (
@@ -187,7 +187,7 @@ def _run(selected: Selected, plan: "Plan", work: "Work", elsewhere: int, *, wait
             with stopper.deferred():  # what SLURM has, we must know
                 tasks = submit(plan, work, selected.jobs)
             if tasks:
-                watcher.told(f"submitted {count(tasks, 'task')} in {count(len(plan.arrays), 'array')}")
+                watcher.told(f"submitted {pluralize(tasks, 'task')} in {pluralize(len(plan.arrays), 'array')}")
             if wait:
                 follow(work, watcher)
     except Stopped as stopped:
@@ -195,7 +195,7 @@ def _run(selected: Selected, plan: "Plan", work: "Work", elsewhere: int, *, wait
         raise typer.Exit(3) from None
 
 
-def _farewell(plan: "Plan", work: "Work", signum: int) -> str:
+def _farewell(plan: "Plan", work: "TaskSpec", signum: int) -> str:
     how = "stopped" if signum == signal.SIGINT else f"stopped by {signal.Signals(signum).name}"
     if plan.executor == "slurm":
         return f"{how} waiting. What was submitted goes on: `status --watch` shows it, `cancel` ends it."
@@ -205,16 +205,16 @@ def _farewell(plan: "Plan", work: "Work", signum: int) -> str:
 
 def _finish(selected: Selected, reports: Path | None) -> None:
     """Say how it ended: the table and the report, or what failed; exit 1 where a job did."""
-    from slt_bench.records.status import ENDED, OPEN, look
+    from slt_bench.records.status import ENDED, OPEN, job_status
 
-    overview = look(selected.jobs, selected.folder)
+    overview = job_status(selected.jobs, selected.folder)
     if selected.jobs[0].smoke:
         typer.echo("Smoke runs show only that everything works; no report is drawn of them.")
     elif reports and overview.in_state(selected.jobs, *ENDED):
         from slt_bench.cli.show_report import show_report
 
         show_report(_source(selected, overview), reports / selected.benchmark.name)
-    typer.echo(", ".join(f"{count} {state}" for state, count in overview.counts().items()))
+    typer.echo(", ".join(f"{number} {state}" for state, number in overview.counts().items()))
     for job in overview.in_state(selected.jobs, "failed", "stopped", "dead"):
         state, words = overview.states[job.id], overview.details.get(job.id, "")
         typer.echo(f"{state}: {job.folder}: {words}", err=True)
@@ -224,14 +224,14 @@ def _finish(selected: Selected, reports: Path | None) -> None:
         raise typer.Exit(3)
 
 
-def _source(selected: Selected, overview: "Overview") -> "Source":
+def _source(selected: Selected, overview: "JobStatuses") -> "ReportSource":
     """What the report of the selected jobs is drawn from."""
     from slt_bench.cli.report import pending
-    from slt_bench.report.build import Source
+    from slt_bench.report.build import ReportSource
 
     benchmark = selected.benchmark
     found = overview.found.only({job.id for job in selected.jobs}).under(selected.jobs)
-    return Source(
+    return ReportSource(
         name=benchmark.name,
         found=found,
         title=benchmark.title,

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import typer
 
 from slt_bench.cli.options import Selected, Selection, select, use_plugins
-from slt_bench.execution.worker.task_spec import Silent
+from slt_bench.execution.worker.task_spec import SilentListener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slt_bench.execution.planning.plan import Wish
+    from slt_bench.execution.planning.plan import ExecutionOptions
     from slt_bench.jobs.benchmark import Job
-    from slt_bench.records.status import Overview
+    from slt_bench.records.status import JobStatuses
 
 
 def run_one(
-    text: str, selection: Selection, wish: "Wish", data_root: Path | None, rerun: str, *, dry_run: bool
+    text: str, selection: Selection, wish: "ExecutionOptions", data_root: Path | None, rerun: str, *, dry_run: bool
 ) -> None:
     """Run the job that `text` names, of the selection, or else of the results folder.
 
@@ -30,7 +30,7 @@ def run_one(
     from slt_bench.execution.executors.inline import run_inline
     from slt_bench.execution.planning.plan import make_plan, make_work, stamps
     from slt_bench.execution.worker.signals import Stopped, Stopper
-    from slt_bench.records.status import OPEN, look
+    from slt_bench.records.status import OPEN, job_status
     from slt_bench.utils.errors import UserError
 
     if wish.executor not in ("auto", "inline"):
@@ -39,7 +39,7 @@ def run_one(
     use_plugins(selection.plugins)
     job, folder = _find(text, selection, data_root)
     superseded = stamps([job], folder)
-    overview = look([job], folder)
+    overview = job_status([job], folder)
     state = overview.states[job.id]
     if job not in to_run_again([job], overview, rerun) and state not in OPEN:
         raise UserError(f"{job.folder} is {state}. `show {job.id}` shows its record; --rerun all runs it again.")
@@ -60,7 +60,7 @@ def run_one(
         raise typer.Exit(1)
 
 
-class _Waiting(Silent):
+class _Waiting(SilentListener):
     """Says once that another process is at the job; its log tells all else."""
 
     told_waiting = False
@@ -71,7 +71,7 @@ class _Waiting(Silent):
             typer.echo(f"Another process is at {jobs[0].folder}; waiting for it.", err=True)
 
 
-def _show_plan(job: "Job", folder: Path, overview: "Overview", wish: "Wish") -> None:
+def _show_plan(job: "Job", folder: Path, overview: "JobStatuses", wish: "ExecutionOptions") -> None:
     from slt_bench.cli.show_plan import show_plan
     from slt_bench.jobs.benchmark import Benchmark, Entry
 

@@ -22,13 +22,13 @@ def show(
     from slt_bench.execution.executors.slurm.follow import refresh
     from slt_bench.records.attempts import read_attempts
     from slt_bench.records.lookup import find_job
-    from slt_bench.records.status import look
+    from slt_bench.records.status import job_status
 
     use_plugins(plugins)
     found, folder = find_job(results, job)
     place = folder / found.folder
     refresh(folder)
-    overview = look([found], folder)
+    overview = job_status([found], folder)
     detail = overview.details.get(found.id, "")
     typer.echo(f"{found.folder}\n  {overview.states[found.id]}" + (f": {detail}" if detail else ""))
     definition = found.model_dump(mode="json", exclude={"benchmark", "settings", "budget", "smoke"}, exclude_none=True)

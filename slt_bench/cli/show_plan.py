@@ -10,14 +10,14 @@ from slt_bench.cli.options import Selected, left_out
 from slt_bench.cli.screen import screen
 from slt_bench.data import default_root, find
 from slt_bench.execution.planning.arrays import Array
-from slt_bench.execution.planning.plan import Plan, Wish, make_plan, make_work, scripts
+from slt_bench.execution.planning.plan import ExecutionOptions, Plan, make_plan, make_work, scripts
 from slt_bench.jobs.benchmark import Job
 from slt_bench.network.inspection import inspect
-from slt_bench.records.status import ORDER, Overview
-from slt_bench.utils.text import count, duration
+from slt_bench.records.status import ORDER, JobStatuses
+from slt_bench.utils.text import duration, pluralize
 
 
-def show_plan(selected: Selected, overview: Overview, todo: list[Job], wish: Wish) -> None:
+def show_plan(selected: Selected, overview: JobStatuses, todo: list[Job], wish: ExecutionOptions) -> None:
     """What all jobs share; a row for each method and network, jobs by state; what is to be run, and its cost."""
     plan = make_plan(todo, overview.found, wish)
     console = screen()
@@ -72,7 +72,7 @@ def _source(hardware: str) -> str:
     return hardware if hardware.startswith("a probe") else f"the records of {hardware}"
 
 
-def _cells(selected: Selected, overview: Overview) -> tuple[str, Table]:
+def _cells(selected: Selected, overview: JobStatuses) -> tuple[str, Table]:
     """What all jobs share, in words, and a row for each method and whatever else differs, with its jobs by state."""
     states = [state for state in ORDER if state in overview.counts()]
     cells: dict[tuple[str, str, str, str], list[str]] = {}
@@ -95,10 +95,10 @@ def _where(plan: Plan) -> str:
     if plan.executor == "slurm":
         tasks = sum(len(array.units) for array in plan.arrays)
         hint = "" if plan.device == "cuda" else " No GPU is asked for; --device cuda asks for one a task."
-        return f"They would go to SLURM as {count(len(plan.arrays), 'array')} of {count(tasks, 'task')}.{hint}"
+        return f"They would go to SLURM as {pluralize(len(plan.arrays), 'array')} of {pluralize(tasks, 'task')}.{hint}"
     if plan.executor == "local":
         gpus = {slot.gpu for slot in plan.slots} - {None}
-        on = count(len(gpus), "GPU") if gpus else "the CPU"
+        on = pluralize(len(gpus), "GPU") if gpus else "the CPU"
         return f"They would run {len(plan.slots)} at once on {on} of this machine{_threads(plan)}."
     how = f"{plan.wish.pack} of a kind together" if plan.wish.pack > 1 else "one after another"
     return f"They would run {how} in this process, on {plan.device}{_threads(plan)}."
@@ -111,7 +111,7 @@ def _threads(plan: Plan) -> str:
     if not each:
         return ""
     least, most = min(each), max(each)
-    return f", {f'{least} to ' if least < most else ''}{count(most, 'thread')} each"
+    return f", {f'{least} to ' if least < most else ''}{pluralize(most, 'thread')} each"
 
 
 def _arrays(arrays: Sequence[Array]) -> Table:

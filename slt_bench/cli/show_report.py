@@ -7,14 +7,14 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from slt_bench.analysis.verdicts import Judged
+from slt_bench.analysis.verdicts import ClaimVerdict
 from slt_bench.cli.screen import screen
 from slt_bench.cli.show_accuracies import accuracies
-from slt_bench.report.build import Source, build
+from slt_bench.report.build import ReportSource, build
 from slt_bench.report.tables.claims import claims_table
 
 
-def show_report(source: Source, out: Path) -> None:
+def show_report(source: ReportSource, out: Path) -> None:
     """Draw a report and print its tables."""
     drawn = build(source, out)
     console = screen()
@@ -30,7 +30,7 @@ def show_report(source: Source, out: Path) -> None:
     console.print(f"report: {drawn.page}", soft_wrap=True)
 
 
-def _claims(verdicts: Sequence[Judged]) -> Table:
+def _claims(verdicts: Sequence[ClaimVerdict]) -> Table:
     table = Table(title="Published claims", title_justify="left", box=box.SIMPLE_HEAD)
     content = claims_table(verdicts)
     for name in content.header[:-1]:  # the page tells why

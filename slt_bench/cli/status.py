@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slt_bench.jobs.benchmark import Job
-    from slt_bench.records.status import Overview
+    from slt_bench.records.status import JobStatuses
 
-    Look = Callable[[], "list[tuple[str, list[Job], Overview]]"]
+    Look = Callable[[], "list[tuple[str, list[Job], JobStatuses]]"]
 
 MANY = 12  # jobs of a state that are listed
 
@@ -58,7 +58,7 @@ def _looker(selection: Selection, names: list[str] | None, data_root: Path | Non
     from slt_bench.execution.executors.slurm.follow import refresh
     from slt_bench.jobs.parsing import choose
     from slt_bench.records.lookup import folders, known_jobs
-    from slt_bench.records.status import look
+    from slt_bench.records.status import job_status
     from slt_bench.utils.errors import UserError
 
     if selection.benchmark or selection.methods:
@@ -74,19 +74,19 @@ def _looker(selection: Selection, names: list[str] | None, data_root: Path | Non
         chosen = choose("benchmark with results", ",".join(names), known) if names else list(known)
         places, asked = {name: known[name] for name in chosen}, None
 
-    def looked() -> "list[tuple[str, list[Job], Overview]]":
+    def looked() -> "list[tuple[str, list[Job], JobStatuses]]":
         found = []
         for name, folder in places.items():
             refresh(folder)
             there = records.read(folder)
             jobs = asked[name] if asked else known_jobs(folder, there)
-            found.append((name, jobs, look(jobs, folder, found=there)))
+            found.append((name, jobs, job_status(jobs, folder, found=there)))
         return found
 
     return looked
 
 
-def _show(name: str, jobs: "list[Job]", overview: "Overview", *, full: bool) -> None:
+def _show(name: str, jobs: "list[Job]", overview: "JobStatuses", *, full: bool) -> None:
     from slt_bench.records.status import ORDER
 
     counts = ", ".join(f"{n} {state}" for state, n in overview.counts().items())

@@ -10,11 +10,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from slt_bench.jobs.benchmark import Job
-from slt_bench.records.status import ENDED, ORDER, Overview
+from slt_bench.records.status import ENDED, ORDER, JobStatuses
 from slt_bench.utils.text import duration
 
 LOOK_SECONDS = 2.0
-Looked = list[tuple[str, list[Job], Overview]]
+Looked = list[tuple[str, list[Job], JobStatuses]]
 
 
 def show_live(looked: Callable[[], Looked]) -> None:
@@ -47,7 +47,7 @@ def table(looked: Looked) -> Table:
     return grid
 
 
-def rate(jobs: list[Job], overview: Overview, now: datetime | None = None) -> float:
+def rate(jobs: list[Job], overview: JobStatuses, now: datetime | None = None) -> float:
     """Jobs a second since the oldest run that is not over began; parts of running jobs count. 0 where nothing runs."""
     starts = [run.started for run in overview.runs if run.open_units()]
     if not starts:
@@ -58,15 +58,15 @@ def rate(jobs: list[Job], overview: Overview, now: datetime | None = None) -> fl
     return (ended + _parts(jobs, overview)) / seconds if seconds > 0 else 0.0
 
 
-def _finished(jobs: list[Job], overview: Overview) -> float:
+def _finished(jobs: list[Job], overview: JobStatuses) -> float:
     return len(overview.in_state(jobs, *ENDED, "failed")) + _parts(jobs, overview)
 
 
-def _parts(jobs: list[Job], overview: Overview) -> float:
+def _parts(jobs: list[Job], overview: JobStatuses) -> float:
     return sum(overview.fractions.get(job.id, 0.0) for job in overview.in_state(jobs, "running"))
 
 
-def _ended_since(job: Job, overview: Overview, start: datetime) -> bool:
+def _ended_since(job: Job, overview: JobStatuses, start: datetime) -> bool:
     record = overview.found.records.get(job.id)
     ended = record.provenance.get("ended") if record else None
     return bool(ended) and datetime.fromisoformat(str(ended)) >= start

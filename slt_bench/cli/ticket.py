@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at tickets, verify them, score them, and export their networks.", no_args_is_help=True)
 
-Place = Annotated[Path, typer.Argument(help="A ticket.slt, or the folder of its job.")]
+TicketPath = Annotated[Path, typer.Argument(help="A ticket.slt, or the folder of its job.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 
 
 @app.command("show")
-def show(path: Place) -> None:
+def show(path: TicketPath) -> None:
     """Show what a ticket holds: its network, its sparsity layer by layer, where it comes from, and how large it is."""
     from slt_bench.tickets.evaluate import dead_units
     from slt_bench.tickets.mask_coding import bound, encode
@@ -88,7 +88,7 @@ def verify(
 
 @app.command("eval")
 def eval_(
-    path: Place,
+    path: TicketPath,
     dataset: Annotated[str, typer.Option(help="A data set [default: the one that the ticket was found on].")] = "",
     split: Annotated[Literal["test", "validation", "train"], typer.Option(help="Of its images.")] = "test",
     data_root: DataRoot = None,
@@ -108,7 +108,7 @@ def eval_(
 
 @app.command("export")
 def export(
-    path: Place,
+    path: TicketPath,
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
     onnx: Annotated[bool, typer.Option(help="Write an ONNX file too; --no-onnx does not.")] = True,
 ) -> None:

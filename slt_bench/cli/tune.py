@@ -50,7 +50,7 @@ def tune(
     from slt_bench.jobs.parsing import choose
     from slt_bench.jobs.tuning import trials, tuning_benchmark, winners
     from slt_bench.registry import load_registry
-    from slt_bench.utils.text import count
+    from slt_bench.utils.text import pluralize
 
     use_plugins(plugins)
     registry, benchmark = load_registry(), load(name)
@@ -67,7 +67,7 @@ def tune(
     there = records.read(selected.folder).records
     missing = [job.folder for job in selected.jobs if job.id not in there]
     if missing:
-        typer.echo(f"slt_bench: {count(len(missing), 'job')} without a record, as {missing[0]}.", err=True)
+        typer.echo(f"slt_bench: {pluralize(len(missing), 'job')} without a record, as {missing[0]}.", err=True)
         raise typer.Exit(3)
     best = winners(found, (there[job.id].model_copy(update={"job": job}) for job in cells))
     _show(best, found, sum(there[job.id].seconds.get("total", 0.0) for job in selected.jobs))

@@ -11,8 +11,8 @@ from slt_bench.conformance import assertions
 from slt_bench.conformance.families import FAMILIES, family
 from slt_bench.conformance.planted import CLASSES, Planted, plant, stripes
 from slt_bench.conformance.split_guard import Peek, watched
-from slt_bench.conformance.subject import Failed, Learned, Skipped, Subject
-from slt_bench.data.dataset import SealedError
+from slt_bench.conformance.subject import CheckedMethod, Failed, Learned, Skipped
+from slt_bench.data.dataset import SplitLockedError
 from slt_bench.data.pipeline import normalise
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
@@ -25,10 +25,10 @@ NEAR = 0.75  # accuracy of a mask that comes near the planted one, whose own is 
 MORE_OFTEN = 1.05  # planted weights are to be kept that many times as often as others
 
 
-class Trial:
+class CheckRun:
     """A subject, and searches that several checks look at, each made once."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: CheckedMethod) -> None:
         self.subject = subject
 
     @cached_property
@@ -52,7 +52,7 @@ class Trial:
         with watched(f"{self.subject.kind.name} learns") as peeks:
             try:
                 return self.subject.learn(plant().network, stripes(test_seed=1), SPARSITY, BUDGET), peeks
-            except SealedError:
+            except SplitLockedError:
                 return None, peeks
 
     def fresh(self) -> Method:
@@ -60,10 +60,10 @@ class Trial:
         return self.subject.make(plant().network, SPARSITY)
 
 
-Check = Callable[[Trial], str]
+Check = Callable[[CheckRun], str]
 
 
-def settings(trial: Trial) -> str:
+def settings(trial: CheckRun) -> str:
     """Every setting has a default, and none can be changed."""
     made = trial.subject.settings
     for name in type(made).model_fields:
@@ -75,7 +75,7 @@ def settings(trial: Trial) -> str:
     return f"{len(type(made).model_fields)} of them, all with a default"
 
 
-def gates(trial: Trial) -> str:
+def gates(trial: CheckRun) -> str:
     """N numbers in [0, 1]; without their noise, those of the relaxed network are the same twice."""
     method = trial.fresh()
     method.train()
@@ -88,7 +88,7 @@ def gates(trial: Trial) -> str:
     return f"{method.network.n:,} numbers in [0, 1], the same twice in the relaxed network"
 
 
-def gradients(trial: Trial) -> str:
+def gradients(trial: CheckRun) -> str:
     """The loss reaches every parameter, and the optimizer trains nothing else."""
     method = trial.fresh()
     optimizer = method.optimizer()
@@ -104,7 +104,7 @@ def gradients(trial: Trial) -> str:
     return f"they reach {', '.join(own.values())}"
 
 
-def mask(trial: Trial) -> str:
+def mask(trial: CheckRun) -> str:
     """Hard, a bit a weight, and the same when it is asked for again."""
     for made in (trial.fresh, lambda: trial.learned.method):
         method = made()
@@ -115,7 +115,7 @@ def mask(trial: Trial) -> str:
     return f"{first.numel():,} bits, the same twice"
 
 
-def weights(trial: Trial) -> str:
+def weights(trial: CheckRun) -> str:
     """The frozen network is what it was, to the last bit."""
     if trial.learned.network.weight_hash() != trial.learned.weight_hash:
         raise Failed(
@@ -126,7 +126,7 @@ def weights(trial: Trial) -> str:
     return "untouched after a search, by their hash"
 
 
-def sparsity(trial: Trial) -> str:
+def sparsity(trial: CheckRun) -> str:
     """The mask is as sparse as was asked for, as its `sparsity_control` promises."""
     control = trial.subject.control
     if control == "none":
@@ -140,7 +140,7 @@ def sparsity(trial: Trial) -> str:
     return ", ".join(f"{counted:.4f} where {asked:g} was asked" for asked, counted in sorted(found.items()))
 
 
-def planted(trial: Trial) -> str:
+def planted(trial: CheckRun) -> str:
     """A planted ticket is approached: the mask is accurate, and keeps the ticket's weights more often than others."""
     learned, data = trial.learned, stripes()
     if not learned.found.steps:
@@ -162,7 +162,7 @@ def planted(trial: Trial) -> str:
     return words
 
 
-def purity(trial: Trial) -> str:
+def purity(trial: CheckRun) -> str:
     """It changes what its `purity` declares, and nothing else."""
     method, network = trial.learned.method, trial.learned.network
     changed = method.changed_weights()
@@ -182,7 +182,7 @@ def purity(trial: Trial) -> str:
     return f"it declares '{method.purity}', and its ticket carries what it changed"
 
 
-def resume(trial: Trial) -> str:
+def resume(trial: CheckRun) -> str:
     """A search that was stopped between two steps goes on from its state to the same mask."""
     steps = trial.learned.found.steps
     if not steps:
@@ -198,13 +198,13 @@ def resume(trial: Trial) -> str:
     return f"stopped after {keeper.at} of {steps} steps, and the same mask in the end"
 
 
-def seeds(trial: Trial) -> str:
+def seeds(trial: CheckRun) -> str:
     """The same seed gives the same mask."""
     assertions.check_same(trial.learned, trial.twin, "in a second search with the same seed", "__init__", "gates")
     return "the same mask in two searches"
 
 
-def test_split(trial: Trial) -> str:
+def test_split(trial: CheckRun) -> str:
     """It does not look at the test split."""
     other, peeks = trial.sealed
     for peek in peeks:
@@ -216,7 +216,7 @@ def test_split(trial: Trial) -> str:
     return "nobody asks for it, and the mask does not depend on it"
 
 
-def families(trial: Trial) -> str:
+def families(trial: CheckRun) -> str:
     """It works on every family of architectures."""
     control = trial.subject.control
     for name in FAMILIES:
@@ -232,7 +232,7 @@ def families(trial: Trial) -> str:
     return ", ".join(FAMILIES)
 
 
-def ticket(trial: Trial) -> str:
+def ticket(trial: CheckRun) -> str:
     """Its ticket, read back from disk, is the network that it found."""
     method, network, data = trial.learned.method, trial.learned.network, stripes()
     found, changed = method.mask(), method.changed_weights()

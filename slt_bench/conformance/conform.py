@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
-from slt_bench.conformance.checks import CHECKS, Check, Trial
-from slt_bench.conformance.subject import Failed, Skipped, Subject
+from slt_bench.conformance.checks import CHECKS, Check, CheckRun
+from slt_bench.conformance.subject import CheckedMethod, Failed, Skipped
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Outcome:
     seconds: float
 
 
-def conform(subject: Subject, names: Collection[str] = tuple(CHECKS)) -> Iterator[Outcome]:
+def conform(subject: CheckedMethod, names: Collection[str] = tuple(CHECKS)) -> Iterator[Outcome]:
     """The checks on a subject, one after the other.
 
     Args:
         subject: The method, with the settings to try it with.
         names: Of the checks to make.
     """
-    trial = Trial(subject)
+    trial = CheckRun(subject)
     for name, check in ((name, CHECKS[name]) for name in CHECKS if name in names):
         start = perf_counter()
         status, words, where = _outcome(trial, check)
@@ -46,7 +46,7 @@ def conform(subject: Subject, names: Collection[str] = tuple(CHECKS)) -> Iterato
         yield Outcome(name, promise, status, words, where, perf_counter() - start)
 
 
-def _outcome(trial: Trial, check: Check) -> tuple[Literal["passed", "failed", "skipped"], str, str]:
+def _outcome(trial: CheckRun, check: Check) -> tuple[Literal["passed", "failed", "skipped"], str, str]:
     subject = trial.subject
     try:
         return "passed", check(trial), ""

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from slt_bench.data.catalogue import CIFAR10_BINARY_MD5, DATASETS
-from slt_bench.data.dataset import sealed
+from slt_bench.data.dataset import locked_test_split
 
 DIGITS = "digits.csv"  # as scikit-learn has them
 
@@ -36,7 +36,7 @@ def watched(why: str) -> Iterator[list[Peek]]:
     """
     peeks: list[Peek] = []
     _install()
-    with sealed(why) as seal:
+    with locked_test_split(why) as seal:
         _open_to.append(peeks)
         try:
             yield peeks

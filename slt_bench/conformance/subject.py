@@ -16,7 +16,7 @@ from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, SparsityControl
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.training import rng_state
-from slt_bench.training.loop import Keeper, Search, search
+from slt_bench.training.loop import CheckpointWriter, Search, search
 
 
 class Failed(Exception):  # noqa: N818 - a finding, not an error of ours
@@ -54,7 +54,7 @@ class Learned:
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckedMethod:
     """A method's class with the settings that it is tried with.
 
     Attributes:
@@ -91,7 +91,7 @@ class Subject:
         data: Dataset,
         sparsity: float,
         budget: Budget,
-        keeper: Keeper | None = None,
+        keeper: CheckpointWriter | None = None,
     ) -> Learned:
         """A search, as a job makes it."""
         before = network.weight_hash()

@@ -196,7 +196,7 @@ def find(name: str) -> DatasetInfo:
         UserError: There is none.
     """
     if is_folder(name):
-        from slt_bench.data.folder import look  # noqa: PLC0415 - it imports this module
+        from slt_bench.data.folder import scan_folder  # noqa: PLC0415 - it imports this module
 
-        return look(name).info
+        return scan_folder(name).info
     return DATASETS[canonical(name)]

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from slt_bench.data.catalogue import HASH_DIGITS
-from slt_bench.data.folder import FolderData, look
+from slt_bench.data.folder import ClassFolders, scan_folder
 from slt_bench.data.root import default_root
 from slt_bench.utils.errors import StorageError, UserError
 from slt_bench.utils.files import make_folder, write_text
@@ -33,7 +33,7 @@ def data_hash(name: str, root: Path | None = None, tell: Tell = lambda _: None, 
     """Return the fingerprint of what lies in class folders now.
 
     Args:
-        name: As in `look`, whose memory of the folders is renewed.
+        name: As in `scan_folder`, whose memory of the folders is renewed.
         root: The data root, which keeps fingerprints; None is the default one.
         tell: Told when many files have to be read.
         anew: Whether to read every file even where the fingerprint is known.
@@ -41,8 +41,8 @@ def data_hash(name: str, root: Path | None = None, tell: Tell = lambda _: None, 
     Raises:
         UserError: There are no such folders, or a file cannot be read.
     """
-    look.cache_clear()
-    data = look(name)
+    scan_folder.cache_clear()
+    data = scan_folder(name)
     kept = (root or default_root()) / FOLDERS / "contents" / _stamp(data)
     with suppress(OSError, UnicodeDecodeError):
         found = kept.read_text(encoding="utf-8").strip()
@@ -60,7 +60,7 @@ def data_hash(name: str, root: Path | None = None, tell: Tell = lambda _: None, 
     return found
 
 
-def combine(data: FolderData, digests: Mapping[str, Iterable[bytes]]) -> str:
+def combine(data: ClassFolders, digests: Mapping[str, Iterable[bytes]]) -> str:
     """Return the fingerprint of class folders, from the digest of each file in the order of its listing."""
     whole = hashlib.sha256(RULES)
     for part, listing in sorted(data.parts.items()):
@@ -69,7 +69,7 @@ def combine(data: FolderData, digests: Mapping[str, Iterable[bytes]]) -> str:
     return whole.hexdigest()[:HASH_DIGITS]
 
 
-def _digests(data: FolderData, part: str) -> Iterator[bytes]:
+def _digests(data: ClassFolders, part: str) -> Iterator[bytes]:
     listing = data.parts[part]
     files = [listing.folder / image.path for image in listing.images]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -85,7 +85,7 @@ def _digest(file: Path) -> bytes:
         raise UserError(f"The image {file} cannot be read: {error.strerror}.") from error
 
 
-def _stamp(data: FolderData) -> str:
+def _stamp(data: ClassFolders) -> str:
     """Return a hash of everything that is known of the files without reading them."""
     whole = hashlib.sha256(RULES)
     for part, listing in sorted(data.parts.items()):

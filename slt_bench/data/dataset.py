@@ -17,12 +17,12 @@ from torch import Tensor
 from slt_bench.data import formats
 from slt_bench.data.catalogue import DatasetInfo, find, is_folder
 from slt_bench.data.decoded import Decoded, decoded
-from slt_bench.data.folder import Part
-from slt_bench.data.root import Place, locate
+from slt_bench.data.folder import StoredSplit
+from slt_bench.data.root import DatasetFiles, locate
 from slt_bench.network import streams
 from slt_bench.utils.errors import UserError
 
-Arrays = tuple[formats.Images, formats.Labels]
+Arrays = tuple[formats.ImageArray, formats.LabelArray]
 VALIDATION_SHARE = 0.1
 log = logging.getLogger("slt_bench.data")
 
@@ -67,7 +67,7 @@ def noise_split(info: DatasetInfo, count: int, device: torch.device) -> Split:
     return Split(images, torch.randint(info.classes, (count,), device=device))
 
 
-class SealedError(Exception):
+class SplitLockedError(Exception):
     """Something asked for the test split while a method learns."""
 
 
@@ -75,7 +75,7 @@ class SealedError(Exception):
 class Dataset:
     """A data set: what is known of it, and its three splits.
 
-    The test split is read once, by the ticket: it is not in memory before, and nobody gets it while it is `sealed`.
+    The test split is read once, by the ticket: it is not in memory before, and nobody gets it while it is `locked_test_split`.
 
     Attributes:
         info: What is known of it.
@@ -95,11 +95,11 @@ class Dataset:
         """The test split, read anew.
 
         Raises:
-            SealedError: Not now.
+            SplitLockedError: Not now.
         """
         if _seals:
             _seals[-1].refused.append(traceback.extract_stack())
-            raise SealedError(f"the test split of {self.info.name} was asked for while {_seals[-1].why}")
+            raise SplitLockedError(f"the test split of {self.info.name} was asked for while {_seals[-1].why}")
         return self.read_test()
 
     def first(self, train: int, others: int) -> "Dataset":
@@ -119,7 +119,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Seal:
+class SplitLock:
     """A time in which the test split of no data set can be read.
 
     Attributes:
@@ -131,17 +131,17 @@ class Seal:
     refused: list[traceback.StackSummary] = field(default_factory=list)
 
 
-_seals: list[Seal] = []
+_seals: list[SplitLock] = []
 
 
 @contextlib.contextmanager
-def sealed(why: str) -> Iterator[Seal]:
+def locked_test_split(why: str) -> Iterator[SplitLock]:
     """Within, the test split of no data set can be read.
 
     Args:
         why: What goes on meanwhile, as in "edgepopup learns".
     """
-    seal = Seal(why)
+    seal = SplitLock(why)
     _seals.append(seal)
     try:
         yield seal
@@ -192,7 +192,7 @@ def _of_folder(name: str, copy: Decoded, device: str) -> Dataset:
     return Dataset(copy.info(name), train.first(kept), validation, read_test, copy.about.data_hash)
 
 
-def _streamed(copy: Decoded, part: Part, device: str) -> Split:
+def _streamed(copy: Decoded, part: StoredSplit, device: str) -> Split:
     images, labels = copy.arrays[part]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # and nobody writes to it
@@ -204,7 +204,7 @@ def _test(info: DatasetInfo, root: Path, device: str) -> Split:
     return _split(arrays, np.arange(len(arrays[1])), device)
 
 
-def _arrays(info: DatasetInfo, root: Path, part: Part) -> Arrays:
+def _arrays(info: DatasetInfo, root: Path, part: StoredSplit) -> Arrays:
     """All images of the official training or test set."""
     if info.name == "digits":
         return _digits(info, part)
@@ -217,13 +217,13 @@ def _split(arrays: Arrays, rows: np.ndarray, device: str) -> Split:
     return Split(torch.from_numpy(images[rows]).to(device), torch.from_numpy(labels[rows]).to(device))
 
 
-def _mnist(_: DatasetInfo, place: Place, part: Part) -> Arrays:
+def _mnist(_: DatasetInfo, place: DatasetFiles, part: StoredSplit) -> Arrays:
     prefix = {"train": "train", "test": "t10k"}[part]
     images = formats.idx(place.read(f"{prefix}-images-idx3-ubyte"))
     return images[:, None], formats.idx(place.read(f"{prefix}-labels-idx1-ubyte")).astype(np.int64)
 
 
-def _cifar(info: DatasetInfo, place: Place, part: Part) -> Arrays:
+def _cifar(info: DatasetInfo, place: DatasetFiles, part: StoredSplit) -> Arrays:
     batches = [
         formats.cifar_binary(place.read(name))
         if name.endswith(".bin")
@@ -234,7 +234,7 @@ def _cifar(info: DatasetInfo, place: Place, part: Part) -> Arrays:
     return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
 
 
-def _digits(info: DatasetInfo, part: Part) -> Arrays:
+def _digits(info: DatasetInfo, part: StoredSplit) -> Arrays:
     from sklearn.datasets import load_digits  # noqa: PLC0415 - only this data set needs it
 
     bunch = load_digits()

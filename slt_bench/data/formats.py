@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from slt_bench.utils.errors import UserError
 
-Images = NDArray[np.uint8]
-Labels = NDArray[np.int64]
+ImageArray = NDArray[np.uint8]
+LabelArray = NDArray[np.int64]
 
 
-def idx(content: bytes) -> Images:
+def idx(content: bytes) -> ImageArray:
     """The array in an IDX file of unsigned bytes, the format of MNIST.
 
     Raises:
@@ -34,8 +34,8 @@ def idx(content: bytes) -> Images:
         raise UserError(f"The IDX file's header is wrong: {error}.") from error
 
 
-def cifar_binary(content: bytes) -> tuple[Images, Labels]:
-    """Images (n, 3, 32, 32) and labels (n,) of a file of CIFAR-10's binary release.
+def cifar_binary(content: bytes) -> tuple[ImageArray, LabelArray]:
+    """ImageArray (n, 3, 32, 32) and labels (n,) of a file of CIFAR-10's binary release.
 
     Raises:
         UserError: The length is no multiple of an image's 3073 bytes.
@@ -46,8 +46,8 @@ def cifar_binary(content: bytes) -> tuple[Images, Labels]:
     return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0].astype(np.int64)
 
 
-def cifar_python(content: bytes, label_key: str) -> tuple[Images, Labels]:
-    """Images (n, 3, 32, 32) and labels (n,) of a pickled CIFAR batch, read as a list of tokens, without unpickling.
+def cifar_python(content: bytes, label_key: str) -> tuple[ImageArray, LabelArray]:
+    """ImageArray (n, 3, 32, 32) and labels (n,) of a pickled CIFAR batch, read as a list of tokens, without unpickling.
 
     Such a file holds a dictionary: its pixels are the one string long enough to be them, and its labels the integers
     between the key `label_key` and the next string.

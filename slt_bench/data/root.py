@@ -15,7 +15,7 @@ DEBIAN_FOLDERS = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}  #
 
 
 @dataclass(frozen=True)
-class Place:
+class DatasetFiles:
     """A folder that holds a data set: its files, and their official checksums once unpacked."""
 
     folder: Path
@@ -70,17 +70,17 @@ def default_root() -> Path:
     return Path(cache) / "slt_bench"
 
 
-def places(info: DatasetInfo, root: Path) -> list[Place]:
+def places(info: DatasetInfo, root: Path) -> list[DatasetFiles]:
     """The folders where the data set may lie, the likeliest first."""
-    found = [Place(root / info.folder, info.md5)]
+    found = [DatasetFiles(root / info.folder, info.md5)]
     if info.name == "cifar10":
-        found.append(Place(root / CIFAR10_BINARY_FOLDER, CIFAR10_BINARY_MD5))
+        found.append(DatasetFiles(root / CIFAR10_BINARY_FOLDER, CIFAR10_BINARY_MD5))
     if info.name in DEBIAN_FOLDERS:
-        found.append(Place(DEBIAN_FOLDERS[info.name], info.md5))
+        found.append(DatasetFiles(DEBIAN_FOLDERS[info.name], info.md5))
     return found
 
 
-def locate(info: DatasetInfo, root: Path) -> Place:
+def locate(info: DatasetInfo, root: Path) -> DatasetFiles:
     """The folder that holds the whole data set.
 
     Raises:

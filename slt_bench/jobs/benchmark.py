@@ -13,19 +13,19 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from slt_bench.data.catalogue import folder_name, folder_title, split_folder_name
-from slt_bench.jobs.paper_claims import Claim
+from slt_bench.jobs.paper_claims import PaperClaim
 from slt_bench.jobs.parsing import parse_seeds
 from slt_bench.network import architectures
 from slt_bench.registry import Registry, suite_folder
 from slt_bench.utils.errors import UserError, unknown
-from slt_bench.utils.text import count, number
+from slt_bench.utils.text import number, pluralize
 
 REFERENCES = ("random_mask", "dense")  # the floor and the ceiling, beside every comparison
 SMOKE_IMAGES = 8  # for training; half as many for validation and test
 SMOKE_BATCH = 4
 SPARSITY_TOLERANCE = 0.01  # a counted sparsity that is further from the asked one is told wherever it is shown
-Labels = Literal["true", "shuffled"]
-LABELS = get_args(Labels)
+TrainingLabels = Literal["true", "shuffled"]
+TRAINING_LABELS = get_args(TrainingLabels)
 NAME = r"^[A-Za-z0-9_-]+$"  # of a benchmark, which is also its folder's
 LONGEST_NAME, LONGEST_FOLDER = 100, 200  # characters of a benchmark's and of a job's: file systems take about 255
 
@@ -46,7 +46,7 @@ class Budget(Model):
     schedule: Literal["cosine", "constant"] = "cosine"
     augment: bool = Field(True, description="crops and mirror images, where the data set has them")
     precision: Literal["float32", "bf16"] = "float32"
-    labels: Labels = Field(
+    labels: TrainingLabels = Field(
         "true", description="of the training split; shuffled ones say nothing, and no ticket may know better"
     )
 
@@ -57,7 +57,7 @@ class Budget(Model):
     def text(self) -> str:
         """The budget in words, as in "20 epochs, batches of 128"."""
         others = self.model_dump(exclude={"epochs", "batch_size"}, exclude_defaults=True)
-        epochs = count(self.epochs, "epoch") if self.epochs else "as many epochs as usual"
+        epochs = pluralize(self.epochs, "epoch") if self.epochs else "as many epochs as usual"
         return ", ".join([epochs, f"batches of {self.batch_size}", *(f"{k} {v}" for k, v in others.items())])
 
 
@@ -222,7 +222,9 @@ class Benchmark(Model):
     budget: Budget = Budget()
     unmasked: Literal["refuse", "allow"] = Field("refuse", description="networks of which masks reach too few weights")
     tune: Tuning = Tuning()
-    claims: Annotated[tuple[Claim, ...], BeforeValidator(_tuple)] = Field((), description="that others have published")
+    claims: Annotated[tuple[PaperClaim, ...], BeforeValidator(_tuple)] = Field(
+        (), description="that others have published"
+    )
 
     @model_validator(mode="after")
     def _names_what_it_has(self) -> Self:
@@ -287,7 +289,7 @@ def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserEr
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> Iterable[str]:
-    inner: dict[str, type[BaseModel]] = {"budget": Budget, "methods": Entry, "claims": Claim, "tune": Tuning}
+    inner: dict[str, type[BaseModel]] = {"budget": Budget, "methods": Entry, "claims": PaperClaim, "tune": Tuning}
     return list(inner.get(str(path[0]), model).model_fields)
 
 

@@ -11,7 +11,7 @@ from slt_bench.data.catalogue import folder_title, is_folder
 Relation = Literal["at least", "about"]
 
 
-class Claim(BaseModel):
+class PaperClaim(BaseModel):
     """A claim of one of three kinds: an accuracy at a sparsity, a loss against dense training, a ratio of sparsities.
 
     Attributes:

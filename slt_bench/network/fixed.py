@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from slt_bench.network.architectures import Shape
 from slt_bench.network.inspection import inspect, skeleton_of
-from slt_bench.network.streams import Floats
+from slt_bench.network.streams import Float64Array
 from slt_bench.utils.errors import UserError
 
 DEVIATION = 0.02  # of embeddings, as transformers draw them
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # are measured
 
-Draw = Callable[[str, int], Floats]
+Draw = Callable[[str, int], Float64Array]
 
 
 def fix_everything_else(
@@ -61,7 +61,7 @@ def fix_everything_else(
 
 
 @torch.no_grad()
-def _fill(tensor: Tensor, numbers: Floats) -> None:
+def _fill(tensor: Tensor, numbers: Float64Array) -> None:
     tensor.copy_(torch.from_numpy(DEVIATION * numbers).view(tensor.shape))
 
 

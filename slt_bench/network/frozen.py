@@ -221,7 +221,7 @@ class FrozenNetwork(nn.Module):
             weights[layer.slice] = init.draw(layer.size, layer.fan_in, STREAM, self.arch, layer.name, init, self.seed)
         return weights
 
-    def _embedding(self, name: str, count: int) -> streams.Floats:
+    def _embedding(self, name: str, count: int) -> streams.Float64Array:
         return streams.normal(count, STREAM, self.arch, name, "embedding", self.seed)
 
     def _move_to_device(self) -> None:

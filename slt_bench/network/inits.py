@@ -52,7 +52,7 @@ class Init:
             return self.name
         return f"{self.name}:{number(self.limit)}"
 
-    def draw(self, count: int, fan_in: int, *key: object) -> streams.Floats:
+    def draw(self, count: int, fan_in: int, *key: object) -> streams.Float64Array:
         """`count` weights of a layer with that fan-in, of the stream that `key` names."""
         deviation = math.sqrt(2.0 / fan_in)
         if self.name == "kaiming_normal":

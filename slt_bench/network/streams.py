@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
 _CHUNK = 1 << 16  # numbers at a time: the polynomials then stay in the cache
 
 
@@ -20,14 +20,14 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(_digest(parts)[:8], "little") >> 1
 
 
-def uniform(count: int, *key: object) -> Floats:
+def uniform(count: int, *key: object) -> Float64Array:
     """`count` numbers, uniform in the open interval (0, 1), of the stream that `key` names."""
     bits = _philox(key).random_raw(count)
     numbers = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     return np.minimum(numbers, 1.0 - 2.0**-53, out=numbers)  # the sum above rounds the largest of them to 1
 
 
-def normal(count: int, *key: object) -> Floats:
+def normal(count: int, *key: object) -> Float64Array:
     """`count` standard normal numbers of the stream that `key` names: the quantiles of its uniform numbers."""
     numbers = uniform(count, *key)
     for start in range(0, count, _CHUNK):
@@ -35,7 +35,7 @@ def normal(count: int, *key: object) -> Floats:
     return numbers
 
 
-def signs(count: int, *key: object) -> Floats:
+def signs(count: int, *key: object) -> Float64Array:
     """`count` numbers, -1 or 1 with equal probability, of the stream that `key` names."""
     bits = _philox(key).random_raw(count)
     return np.where(bits < np.uint64(1 << 63), -1.0, 1.0)  # the sign of its uniform numbers minus 1/2
@@ -98,7 +98,7 @@ _FAR_TAIL = (
 )  # fmt: skip
 
 
-def normal_quantile(probability: Floats) -> Floats:
+def normal_quantile(probability: Float64Array) -> Float64Array:
     """The standard normal quantile of each probability in (0, 1), by AS 241 in correctly rounded operations only."""
     centred = probability - 0.5
     result = centred * _ratio(0.180625 - centred * centred, _CENTRE)
@@ -110,11 +110,11 @@ def normal_quantile(probability: Floats) -> Floats:
     return result
 
 
-def _ratio(x: Floats, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -> Floats:
+def _ratio(x: Float64Array, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -> Float64Array:
     return _horner(x, polynomials[0]) / _horner(x, polynomials[1])
 
 
-def _horner(x: Floats, coefficients: tuple[float, ...]) -> Floats:
+def _horner(x: Float64Array, coefficients: tuple[float, ...]) -> Float64Array:
     total = np.full_like(x, coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
         total *= x
@@ -122,7 +122,7 @@ def _horner(x: Floats, coefficients: tuple[float, ...]) -> Floats:
     return total
 
 
-def _log(x: Floats) -> Floats:
+def _log(x: Float64Array) -> Float64Array:
     """The natural logarithm, as exponent * log 2 + 2 artanh((m - 1) / (m + 1)) with m in [0.7, 1.4]."""
     mantissa, exponent = np.frexp(x)
     low = mantissa < 0.7071067811865476

@@ -11,8 +11,8 @@ import torch
 from slt_bench.method import OptimizerSettings
 from slt_bench.profiling.memory import peak_memory
 from slt_bench.profiling.peak import measure_peak
-from slt_bench.profiling.roofline import Peak, Work, best_of, count
-from slt_bench.profiling.subject import PARTS, Subject, Wish
+from slt_bench.profiling.roofline import Peak, StepCost, best_of, count_flops
+from slt_bench.profiling.subject import PARTS, ProfiledMethod, ProfileOptions
 from slt_bench.profiling.timing import Times, time_steps
 from slt_bench.registry import load_registry
 from slt_bench.utils.errors import UserError
@@ -78,7 +78,7 @@ class Row:
 def profile(
     methods: Sequence[str],
     archs: Sequence[str],
-    wish: Wish,
+    wish: ProfileOptions,
     seconds: float = 10.0,
     *,
     memory: bool = True,
@@ -112,14 +112,16 @@ def profile(
         yield from _with_memory(rows, wish, tell) if memory else rows
 
 
-def _timed(methods: Sequence[str], arch: str, wish: Wish, seconds: float, peak: Peak) -> tuple[list[Row], Peak]:
+def _timed(
+    methods: Sequence[str], arch: str, wish: ProfileOptions, seconds: float, peak: Peak
+) -> tuple[list[Row], Peak]:
     """The rows of an architecture without their memory, and the machine's peak as far as it is known then.
 
     Everything that was timed is gone when this returns, so that it is not measured as memory of what comes next.
     """
     subjects = _subjects(methods, arch, wish)
     times = time_steps(subjects, seconds)
-    work = [count(subject) for subject in subjects]
+    work = [count_flops(subject) for subject in subjects]
     reached = [_reached(_bounding(needed, wish), taken) for needed, taken in zip(work, times, strict=True)]
     peak = best_of([peak, _peak(wish, seconds), *reached])  # again: machines throttle, and recover
     twins = {one.twin: taken for one, taken in zip(subjects, times, strict=True) if one.name == DENSE}
@@ -133,7 +135,7 @@ def _timed(methods: Sequence[str], arch: str, wish: Wish, seconds: float, peak: 
     return rows, peak
 
 
-def _with_memory(rows: Sequence[Row], wish: Wish, tell: Callable[[str], None]) -> Iterator[Row]:
+def _with_memory(rows: Sequence[Row], wish: ProfileOptions, tell: Callable[[str], None]) -> Iterator[Row]:
     """The rows with their peak memory, dense training's first, which the others are compared with."""
     dense: dict[str, float] = {}
     for row in rows:
@@ -144,31 +146,37 @@ def _with_memory(rows: Sequence[Row], wish: Wish, tell: Callable[[str], None]) -
         yield replace(row, memory_mb=held, memory_ratio=held / dense[row.optimizer])
 
 
-def _peak(wish: Wish, seconds: float) -> Peak:
+def _peak(wish: ProfileOptions, seconds: float) -> Peak:
     """Measured for no longer than steps are timed."""
     return measure_peak(torch.device(wish.device), wish.precision, min(1.0, seconds))
 
 
-def _bounding(work: Work, wish: Wish) -> Work:
+def _bounding(work: StepCost, wish: ProfileOptions) -> StepCost:
     """The work that no step can do without: compiled ones fuse passes whose bytes are counted one by one."""
     return replace(work, bytes=0) if wish.compiled else work
 
 
-def _reached(work: Work, times: Times) -> Peak:
+def _reached(work: StepCost, times: Times) -> Peak:
     """What the machine did in the fastest steps."""
     fastest = float(times.wall.min())
     return Peak(work.operations / fastest, work.bytes / fastest)
 
 
-def _subjects(methods: Sequence[str], arch: str, wish: Wish) -> list[Subject]:
+def _subjects(methods: Sequence[str], arch: str, wish: ProfileOptions) -> list[ProfiledMethod]:
     """The methods, after dense training with each optimiser that one of them has."""
-    found = [Subject.build(name, arch, wish) for name in methods]
+    found = [ProfiledMethod.build(name, arch, wish) for name in methods]
     kinds = sorted({one.twin for one in found} or {"adam"})
-    return [*(Subject.build(DENSE, arch, wish, kind) for kind in kinds), *found]
+    return [*(ProfiledMethod.build(DENSE, arch, wish, kind) for kind in kinds), *found]
 
 
 def _row(
-    subject: Subject, times: Times, dense: Times, work: Work, peak: Peak, seconds: float, place: dict[str, Any]
+    subject: ProfiledMethod,
+    times: Times,
+    dense: Times,
+    work: StepCost,
+    peak: Peak,
+    seconds: float,
+    place: dict[str, Any],
 ) -> Row:
     low, middle, high = 1e3 * np.percentile(times.wall, (25, 50, 75))
     ratio, ratio_low, ratio_high = times.ratio(dense)

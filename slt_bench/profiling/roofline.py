@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from slt_bench.profiling.subject import Subject
+from slt_bench.profiling.subject import ProfiledMethod
 
 UNTOUCHED = {"detach", "alias", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 # Their first tensor is not read, or no more of it than they write.
@@ -21,7 +21,7 @@ UNREAD = {"copy_", "fill_", "zero_", "normal_", "zeros_like", "ones_like", "full
 
 
 @dataclass(frozen=True)
-class Work:
+class StepCost:
     """What a step does.
 
     Attributes:
@@ -41,7 +41,7 @@ class Peak:
     operations: float
     bytes: float
 
-    def seconds(self, work: Work) -> float:
+    def seconds(self, work: StepCost) -> float:
         """The least time for that work: what takes longer, its operations or its bytes."""
         return max(work.operations / self.operations, work.bytes / self.bytes)
 
@@ -52,7 +52,7 @@ def best_of(peaks: Iterable[Peak]) -> Peak:
     return Peak(max(one.operations for one in seen), max(one.bytes for one in seen))
 
 
-def count(subject: Subject) -> Work:
+def count_flops(subject: ProfiledMethod) -> StepCost:
     """Count the operations and bytes of one step, data included, without `torch.compile`: what has to be done.
 
     Args:
@@ -60,7 +60,7 @@ def count(subject: Subject) -> Work:
     """
     with FlopCounterMode(display=False, custom_mapping=FORMULAS) as operations, _Bytes() as moved:  # type: ignore[no-untyped-call]
         subject.plain_step(0.5)
-    return Work(operations.get_total_flops(), moved.total)
+    return StepCost(operations.get_total_flops(), moved.total)
 
 
 class _Bytes(TorchDispatchMode):

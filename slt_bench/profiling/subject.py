@@ -22,7 +22,7 @@ SPARSITY = 0.9
 
 
 @dataclass(frozen=True)
-class Wish:
+class ProfileOptions:
     """How steps are taken.
 
     Attributes:
@@ -39,7 +39,7 @@ class Wish:
 
 
 @dataclass
-class Subject:
+class ProfiledMethod:
     """A method that takes steps; `twin` names the optimiser that a dense step beside it must have."""
 
     name: str
@@ -50,11 +50,11 @@ class Subject:
     split: Split
     info: DatasetInfo
     generator: torch.Generator
-    wish: Wish
+    wish: ProfileOptions
     forward: Callable[[Tensor, Tensor], Tensor]
 
     @classmethod
-    def build(cls, name: str, arch: str, wish: Wish, optimizer: str = "") -> "Subject":
+    def build(cls, name: str, arch: str, wish: ProfileOptions, optimizer: str = "") -> "ProfiledMethod":
         """A method by its name, as a job of its default settings at sparsity 0.9 has it.
 
         Args:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slt_bench.jobs.benchmark import Job
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.files import checksum_of, seal, unseal, write_text
+from slt_bench.utils.files import add_checksum, checksum_of, remove_checksum, write_text
 
 RECORD, JOB, CURVE, TICKET, LINES = "record.json", "job.json", "curve.csv", "ticket.slt", "records.jsonl"
 GATE_BINS = 20
@@ -107,17 +107,17 @@ class Record(BaseModel):
 
 
 @dataclass
-class Found:
+class LoadedRecords:
     """The records of a benchmark, by job id, and what could not be read, by place."""
 
     records: dict[str, Record] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
-    def only(self, ids: Collection[str]) -> "Found":
+    def only(self, ids: Collection[str]) -> "LoadedRecords":
         """The same with no other records than those."""
-        return Found({key: record for key, record in self.records.items() if key in ids}, dict(self.problems))
+        return LoadedRecords({key: record for key, record in self.records.items() if key in ids}, dict(self.problems))
 
-    def under(self, jobs: Iterable[Job]) -> "Found":
+    def under(self, jobs: Iterable[Job]) -> "LoadedRecords":
         """The same records under the names that their jobs have here: a label may have changed since they were made.
 
         Args:
@@ -128,12 +128,12 @@ class Found:
             key: record.model_copy(update={"job": known[key]}) if key in known else record
             for key, record in self.records.items()
         }
-        return Found(renamed, dict(self.problems))
+        return LoadedRecords(renamed, dict(self.problems))
 
     def add(self, text: str, place: str) -> None:
         """Take in a record's JSON, or note why not."""
         try:
-            record = Record.model_validate_json(unseal(text))
+            record = Record.model_validate_json(remove_checksum(text))
             _check(record)
         except (ValidationError, ValueError) as error:
             self.problems[place] = _reason(error)
@@ -141,9 +141,9 @@ class Found:
         self.records[record.id] = record
 
 
-def read(folder: Path) -> Found:
+def read(folder: Path) -> LoadedRecords:
     """Every record of a benchmark's folder: its `records.jsonl`, then its job folders, which win."""
-    found = Found()
+    found = LoadedRecords()
     for number, line in enumerate(_lines(folder / LINES), start=1):
         found.add(line, f"{folder / LINES}:{number}")
     for path in sorted(folder.glob(f"*/{RECORD}")):
@@ -160,7 +160,7 @@ def read_one(folder: Path) -> Record:
     Raises:
         UserError: There is none, or it is damaged.
     """
-    found = Found()
+    found = LoadedRecords()
     try:
         found.add((folder / RECORD).read_text(encoding="utf-8"), str(folder / RECORD))
     except (OSError, UnicodeDecodeError) as error:
@@ -174,7 +174,7 @@ def write(folder: Path, record: Record) -> None:
     """Publish a job's record, and its curve beside it, in the job's own folder."""
     if record.curve:
         write_text(folder / CURVE, curve_csv(record.curve))
-    write_text(folder / RECORD, seal(record.model_dump_json(indent=1)) + "\n")
+    write_text(folder / RECORD, add_checksum(record.model_dump_json(indent=1)) + "\n")
 
 
 def checksum(folder: Path) -> str:
@@ -235,7 +235,7 @@ def merge(sources: Iterable[Path], into: Path) -> Merged:
     Raises:
         UserError: A source has no records.
     """
-    own = Found()
+    own = LoadedRecords()
     for number, line in enumerate(_lines(into / LINES), start=1):
         own.add(line, f"{into / LINES}:{number}")
     result = Merged(problems=dict(own.problems))
@@ -255,7 +255,7 @@ def merge(sources: Iterable[Path], into: Path) -> Merged:
         raise UserError(f"{into / LINES} has lines that cannot be read, and is left as it is: {result.problems}.")
     into.mkdir(parents=True, exist_ok=True)
     ordered = sorted(own.records.values(), key=lambda record: record.job.folder)
-    write_text(into / LINES, "".join(seal(record.model_dump_json()) + "\n" for record in ordered))
+    write_text(into / LINES, "".join(add_checksum(record.model_dump_json()) + "\n" for record in ordered))
     return result
 
 

@@ -29,7 +29,7 @@ DEAD_AFTER = 300.0
 
 
 @dataclass(frozen=True)
-class Claim:
+class JobLock:
     """Who runs a job.
 
     Attributes:
@@ -48,7 +48,7 @@ class Claim:
     restarts: int = 0
 
     @classmethod
-    def of_this_process(cls) -> "Claim":
+    def of_this_process(cls) -> "JobLock":
         """A new claim of the process that asks."""
         restarts = os.environ.get("SLURM_RESTART_COUNT", "")
         return cls(
@@ -63,7 +63,7 @@ class Claim:
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[bool]:
+def lock_job(folder: Path) -> Iterator[bool]:
     """Hold the claim on a job's folder while the block runs; gives False where another living process holds it.
 
     The claim's heart beats in a thread. Afterwards it is removed, unless somebody else has taken it over meanwhile.
@@ -85,30 +85,30 @@ def claimed(folder: Path) -> Iterator[bool]:
                 (folder / CLAIM).unlink(missing_ok=True)
 
 
-def read_claim(folder: Path) -> Claim | None:
+def read_claim(folder: Path) -> JobLock | None:
     """The claim on a job's folder, dead or alive; None where there is none."""
     try:
-        return Claim(**json.loads((folder / CLAIM).read_text(encoding="utf-8")))
+        return JobLock(**json.loads((folder / CLAIM).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError):
-        return Claim("unreadable", 0, "", "")
+        return JobLock("unreadable", 0, "", "")
 
 
-def is_held(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Whether a living process holds the claim on a job's folder, as far as can be told from here."""
     claim = read_claim(folder)
     return claim is not None and is_alive(folder, claim)
 
 
-def is_alive(folder: Path, claim: Claim) -> bool:
+def is_alive(folder: Path, claim: JobLock) -> bool:
     """Whether the process that holds the claim still lives, as far as can be told from here."""
     if claim.host == socket.gethostname() and claim.place in ("", this_place()):
         return start_time(claim.pid) == claim.started
     return _age(folder / CLAIM) < DEAD_AFTER
 
 
-def _take(folder: Path) -> Claim | None:
+def _take(folder: Path) -> JobLock | None:
     try:
         return _take_file(folder)
     except StorageError:
@@ -117,8 +117,8 @@ def _take(folder: Path) -> Claim | None:
         raise storage_error(folder / CLAIM, error) from error
 
 
-def _take_file(folder: Path) -> Claim | None:
-    own = Claim.of_this_process()
+def _take_file(folder: Path) -> JobLock | None:
+    own = JobLock.of_this_process()
     with _locked(folder):
         holder = read_claim(folder)
         if holder and not _is_former(holder, own) and is_alive(folder, holder):
@@ -132,7 +132,7 @@ def _take_file(folder: Path) -> Claim | None:
     return own
 
 
-def _is_former(holder: Claim, own: Claim) -> bool:
+def _is_former(holder: JobLock, own: JobLock) -> bool:
     """Whether the holder is an earlier start of the SLURM task that this process is: SLURM has ended that."""
     return bool(own.task) and holder.task == own.task and holder.restarts < own.restarts
 
@@ -145,7 +145,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _beat(folder: Path, own: Claim, stop: threading.Event) -> None:
+def _beat(folder: Path, own: JobLock, stop: threading.Event) -> None:
     """Keep the claim alive, as long as it is ours."""
     while not stop.wait(BEAT_SECONDS):
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slt_bench import records
 from slt_bench.jobs.benchmark import Job
-from slt_bench.records import JOB, LINES, RECORD, Found
+from slt_bench.records import JOB, LINES, RECORD, LoadedRecords
 from slt_bench.records.runs import RUNS, read_runs
 from slt_bench.utils.errors import UserError
 
@@ -24,7 +24,7 @@ def _is_benchmark(folder: Path) -> bool:
     return any(any(folder.glob(mark)) for mark in (RUNS, LINES, f"*/{JOB}", f"*/{RECORD}"))
 
 
-def known_jobs(folder: Path, found: Found) -> list[Job]:
+def known_jobs(folder: Path, found: LoadedRecords) -> list[Job]:
     """Every job that a benchmark's folder knows of: those that runs asked for first, in their order.
 
     Args:

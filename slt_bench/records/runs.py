@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records.lock import start_time, this_place
-from slt_bench.utils.files import make_folder, seal, unseal, write_text
+from slt_bench.utils.files import add_checksum, make_folder, remove_checksum, write_text
 
 RUNS = "runs"
 Executor = Literal["inline", "local", "slurm"]
@@ -134,7 +134,7 @@ def begin(
 
 def write(folder: Path, run: Run) -> None:
     """Publish a run's file."""
-    write_text(folder / RUNS / f"{run.id}.json", seal(run.model_dump_json()) + "\n")
+    write_text(folder / RUNS / f"{run.id}.json", add_checksum(run.model_dump_json()) + "\n")
 
 
 def forget(folder: Path, run: Run) -> None:
@@ -181,7 +181,7 @@ def read_runs(folder: Path) -> list[Run]:
     found = []
     for path in sorted((folder / RUNS).glob("[!.]*.json")):
         try:
-            found.append(Run.model_validate_json(unseal(path.read_text(encoding="utf-8"))))
+            found.append(Run.model_validate_json(remove_checksum(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, ValidationError):
             continue
     return found

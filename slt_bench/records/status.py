@@ -17,12 +17,12 @@ from typing import Literal
 
 from slt_bench import records
 from slt_bench.jobs.benchmark import Job, resolve_settings
-from slt_bench.records import Found, Record
+from slt_bench.records import LoadedRecords, Record
 from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress
-from slt_bench.records.lock import Claim, is_alive, read_claim
+from slt_bench.records.lock import JobLock, is_alive, read_claim
 from slt_bench.records.runs import Run, read_runs
 from slt_bench.registry import Registry, fingerprints, load_registry
-from slt_bench.utils.text import count
+from slt_bench.utils.text import pluralize
 
 State = Literal["done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing"]
 ENDED = ("done", "collapsed", "diverged")
@@ -33,7 +33,7 @@ ORDER: tuple[State, ...] = (
 
 
 @dataclass(frozen=True)
-class Overview:
+class JobStatuses:
     """The states of a benchmark's jobs, by id.
 
     Attributes:
@@ -45,7 +45,7 @@ class Overview:
     """
 
     states: dict[str, State]
-    found: Found
+    found: LoadedRecords
     details: dict[str, str] = field(default_factory=dict)
     fractions: dict[str, float] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Overview:
                 contents = sorted({record.job.data_hash[:8] or "unknown" for record in others})
                 told.append(
                     f"The images of {name} have changed{f' since {ended[:16]}' if ended else ''}: "
-                    f"{count(len(others), 'record')} here are of other images (content {', '.join(contents)}, now "
+                    f"{pluralize(len(others), 'record')} here are of other images (content {', '.join(contents)}, now "
                     f"{content[:8]}). These records stay as they are; jobs on the present images are others."
                 )
         return told
@@ -89,9 +89,12 @@ class Overview:
         return [job for job in jobs if self.states[job.id] in states]
 
 
-def look(
-    jobs: Sequence[Job], folder: Path, registry: Callable[[], Registry] = load_registry, found: Found | None = None
-) -> Overview:
+def job_status(
+    jobs: Sequence[Job],
+    folder: Path,
+    registry: Callable[[], Registry] = load_registry,
+    found: LoadedRecords | None = None,
+) -> JobStatuses:
     """The state of each job, from the files in a benchmark's folder.
 
     Args:
@@ -100,7 +103,7 @@ def look(
         registry: Loads the methods; called only where a record's code is not what is there now.
         found: The folder's records, where they were read already.
     """
-    overview = Overview({}, records.read(folder) if found is None else found, runs=read_runs(folder))
+    overview = JobStatuses({}, records.read(folder) if found is None else found, runs=read_runs(folder))
     waiting = {job: run for run in overview.runs for unit in run.open_units() for job in unit.jobs}
     over = {job: unit.over for run in overview.runs for unit in run.units if unit.over for job in unit.jobs}
     over_tasks = {unit.task for run in overview.runs for unit in run.units if unit.over and unit.task}
@@ -150,7 +153,7 @@ def _is_superseded(folder: Path, run: Run, job: Job) -> bool:
 
 
 def _state(
-    folder: Path, record: Record | None, claim: Claim | None, over: set[str], stale: Callable[[Record], bool]
+    folder: Path, record: Record | None, claim: JobLock | None, over: set[str], stale: Callable[[Record], bool]
 ) -> State:
     if claim and claim.task not in over and is_alive(folder, claim):
         return "running"
@@ -159,7 +162,7 @@ def _state(
     return "stale" if stale(record) else record.status
 
 
-def _details(state: State, folder: Path, claim: Claim | None, over: str) -> str:
+def _details(state: State, folder: Path, claim: JobLock | None, over: str) -> str:
     """Who is or was at a job, how far it is, and why it stopped."""
     attempts = read_attempts(folder)
     last = attempts[-1] if attempts else None

@@ -9,16 +9,16 @@ import pandas as pd
 
 from slt_bench.analysis import frame
 from slt_bench.analysis.networks import NETWORK, UNDER, baseline_of, has_wider
-from slt_bench.analysis.verdicts import Judged, judge
+from slt_bench.analysis.verdicts import ClaimVerdict, judge
 from slt_bench.analysis.widths import narrower
 from slt_bench.jobs.benchmark import REFERENCES
-from slt_bench.jobs.paper_claims import Claim
-from slt_bench.records import Found, Record
+from slt_bench.jobs.paper_claims import PaperClaim
+from slt_bench.records import LoadedRecords, Record
 from slt_bench.report.overall import Overall, overall_plates
 from slt_bench.report.page import render
-from slt_bench.report.plates import Material
+from slt_bench.report.plates import ReportData
 from slt_bench.report.pool import drawing
-from slt_bench.report.style import looks
+from slt_bench.report.style import assign_styles
 from slt_bench.report.tables.table import Table
 from slt_bench.utils.errors import UserError, unknown
 from slt_bench.utils.files import write_text
@@ -28,7 +28,7 @@ LONGEST_STEM = 120
 
 
 @dataclass(frozen=True)
-class Source:
+class ReportSource:
     """What a report is drawn from.
 
     Attributes:
@@ -44,10 +44,10 @@ class Source:
     """
 
     name: str
-    found: Found
+    found: LoadedRecords
     title: str = ""
     about: str = ""
-    claims: Sequence[Claim] = ()
+    claims: Sequence[PaperClaim] = ()
     stale: frozenset[str] = frozenset()
     pending: Mapping[str, str] = field(default_factory=dict)
     baseline: str = ""
@@ -68,12 +68,12 @@ class Report:
 
     page: Path
     tables: dict[str, Table] = field(default_factory=dict)
-    verdicts: list[Judged] = field(default_factory=list)
+    verdicts: list[ClaimVerdict] = field(default_factory=list)
     flagged: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def build(source: Source, out: Path) -> Report:
+def build(source: ReportSource, out: Path) -> Report:
     """Draw a report.
 
     Args:
@@ -92,7 +92,7 @@ def build(source: Source, out: Path) -> Report:
     materials = list(_materials(source, usable.compared, table, out))
     verdicts = judge(source.claims, table)
     with drawing(materials) as drawn:
-        looked = looks(_labels(table))
+        looked = assign_styles(_labels(table))
         plates = overall_plates(Overall(table, verdicts, looked, _baseline(source, table), _command(source), out))
         sections = list(drawn)
     flagged = {record.job.folder: "; ".join(record.flags) for record in usable.compared if record.flags}
@@ -110,13 +110,13 @@ def build(source: Source, out: Path) -> Report:
     return report
 
 
-def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, out: Path) -> Iterator[Material]:
+def _materials(source: ReportSource, records: Sequence[Record], table: pd.DataFrame, out: Path) -> Iterator[ReportData]:
     """What each section is made of: one a network and budget."""
     if table.empty:
         return
     several = table.groupby(NETWORK)["budget"].transform("nunique") > 1
     table = table.assign(stem=table[NETWORK].agg("-".join, axis=1) + ("-" + table["budget"]).where(several, ""))
-    all_looks, baseline = looks(_labels(table)), _baseline(source, table)
+    all_looks, baseline = assign_styles(_labels(table)), _baseline(source, table)
     keys = table[["id", "label", "method", "asked_sparsity", "sparsity", "seed", "status"]]
     more = [keys.drop(columns="sparsity"), keys, keys]
     setting = UNDER[1:]
@@ -124,7 +124,7 @@ def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, o
     epochs, layers, bins = (part.merge(key, on="id") for part, key in zip(parts, more, strict=True))
     for (arch, dataset, init, rescale, budget), rows in table.groupby(UNDER, sort=True):
         ids = set(rows["id"])
-        yield Material(
+        yield ReportData(
             title=f"{arch} on {dataset}",
             heading=f"{arch} on {dataset} ({init} weights, rescale {rescale}; {budget})",
             stem=_cut(rows["stem"].iloc[0]),
@@ -141,7 +141,7 @@ def _materials(source: Source, records: Sequence[Record], table: pd.DataFrame, o
         )
 
 
-def _baseline(source: Source, table: pd.DataFrame) -> str:
+def _baseline(source: ReportSource, table: pd.DataFrame) -> str:
     learned = _labels(table)
     if source.baseline and source.baseline not in learned:
         raise unknown("label to compare with", source.baseline, learned)
@@ -154,7 +154,7 @@ def _labels(table: pd.DataFrame) -> list[str]:
     return sorted(set(table["label"][~table["method"].isin(REFERENCES)]))
 
 
-def _command(source: Source) -> str:
+def _command(source: ReportSource) -> str:
     return source.command or f"python -m slt_bench report {source.name}"
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from slt_bench.analysis.matched import at_equal_accuracy, comparable_sparsity
 from slt_bench.analysis.networks import baseline_of, networks
 from slt_bench.analysis.statistics import probability_of_improvement
-from slt_bench.analysis.verdicts import Judged
+from slt_bench.analysis.verdicts import ClaimVerdict
 from slt_bench.jobs.benchmark import REFERENCES
 from slt_bench.report.plates import Plate, source, write_figure, write_table
 from slt_bench.report.style import Looks, style
@@ -35,7 +35,7 @@ class Overall:
     """
 
     table: pd.DataFrame
-    verdicts: Sequence[Judged]
+    verdicts: Sequence[ClaimVerdict]
     looks: Looks
     baseline: str
     command: str

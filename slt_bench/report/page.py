@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 
 import slt_bench
-from slt_bench.report.plates import Plate, Section
+from slt_bench.report.plates import Plate, SectionData
 
 
 def render(
@@ -14,7 +14,7 @@ def render(
     about: str,
     summary: str,
     plates: Sequence[Plate],
-    sections: Sequence[Section],
+    sections: Sequence[SectionData],
     lists: Mapping[str, Mapping[str, str]],
 ) -> str:
     """The page as text; whatever comes from records is escaped.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportData:
     """What a section is made of.
 
     Attributes:
@@ -89,7 +89,7 @@ class Plate:
 
 
 @dataclass(frozen=True)
-class Section:
+class SectionData:
     """What the page shows of one network.
 
     Attributes:

@@ -9,7 +9,7 @@ from multiprocessing import forkserver, get_context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # nothing heavy loads here, so that the server can be started first of all
-    from slt_bench.report.plates import Material, Section
+    from slt_bench.report.plates import ReportData, SectionData
 
 FEW = 3  # sections for which it does not pay to start processes
 
@@ -22,7 +22,7 @@ def load_early() -> None:
 
 
 @contextlib.contextmanager
-def drawing(materials: "Sequence[Material]") -> "Iterator[Iterator[Section]]":
+def drawing(materials: "Sequence[ReportData]") -> "Iterator[Iterator[SectionData]]":
     """The sections, in their order; where there are many, they are being drawn meanwhile."""
     cores = min(_cores(), len(materials))
     if len(materials) <= FEW or cores == 1:
@@ -32,7 +32,7 @@ def drawing(materials: "Sequence[Material]") -> "Iterator[Iterator[Section]]":
         yield pool.map(_draw, materials)
 
 
-def _draw(material: "Material") -> "Section":
+def _draw(material: "ReportData") -> "SectionData":
     from slt_bench.report.section import draw  # noqa: PLC0415 - matplotlib loads only in processes that draw
 
     return draw(material)

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slt_bench.jobs.benchmark import REFERENCES, Job
-from slt_bench.jobs.paper_claims import Claim
+from slt_bench.jobs.paper_claims import PaperClaim
 from slt_bench.jobs.parsing import choose
-from slt_bench.records import Found
+from slt_bench.records import LoadedRecords
 
 Network = tuple[str, str, str, str]  # architecture, data set, init, rescaling
 
 
 @dataclass(frozen=True)
-class Part:
+class RecordFilter:
     """What a report is to show.
 
     Attributes:
@@ -31,7 +31,7 @@ class Part:
     @classmethod
     def choose(
         cls, jobs: Sequence[Job], *, methods: str = "", archs: str = "", datasets: str = "", inits: str = ""
-    ) -> "Part":
+    ) -> "RecordFilter":
         """What comma lists of names and globs stand for, each empty where nothing is left out.
 
         Args:
@@ -64,11 +64,11 @@ class Part:
             and (self.inits is None or job.init in self.inits)
         )
 
-    def of(self, found: Found) -> Found:
+    def of(self, found: LoadedRecords) -> LoadedRecords:
         """The records that are shown; what could not be read stays told."""
         return found.only({key for key, one in found.records.items() if self.has(one.job)})
 
-    def tells_of(self, claim: Claim) -> bool:
+    def tells_of(self, claim: PaperClaim) -> bool:
         """Whether a claim is about what is shown."""
         return (
             (self.labels is None or self._shows(claim, self.labels))
@@ -76,7 +76,7 @@ class Part:
             and (self.datasets is None or not claim.dataset or any(map(claim.is_on, self.datasets)))
         )
 
-    def _shows(self, claim: Claim, labels: frozenset[str]) -> bool:
+    def _shows(self, claim: PaperClaim, labels: frozenset[str]) -> bool:
         whole = bool(claim.labels(labels)) and not claim.labels(self.left_out)
         return whole and claim.baseline in {"", *labels}
 

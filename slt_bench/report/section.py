@@ -19,7 +19,7 @@ from slt_bench.report.figures.gates import binarisation, gate_histograms
 from slt_bench.report.figures.learning import learning_curves
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
-from slt_bench.report.plates import Material, Plate, Section, source, write_figure, write_table
+from slt_bench.report.plates import Plate, ReportData, SectionData, source, write_figure, write_table
 from slt_bench.report.style import style
 from slt_bench.report.tables.accuracy import accuracy_table
 from slt_bench.report.tables.comparable import comparable_table, ratio_table
@@ -37,7 +37,7 @@ BRIEF = (
 
 
 @style()
-def draw(material: Material) -> Section:
+def draw(material: ReportData) -> SectionData:
     """Write the figures and tables of one network into the report's folder."""
     summary = curves(material.table)
     accuracy = accuracy_table(summary, best_by_sparsity(material.table))
@@ -56,10 +56,10 @@ def draw(material: Material) -> Section:
         *_compared(material),
         *(() if material.brief else _looked_into(material)),
     ]
-    return Section(material.heading, plates, accuracy, BRIEF.format(material.arch) if material.brief else "")
+    return SectionData(material.heading, plates, accuracy, BRIEF.format(material.arch) if material.brief else "")
 
 
-def _compared(material: Material) -> Iterator[Plate]:
+def _compared(material: ReportData) -> Iterator[Plate]:
     """How sparse the methods get at one accuracy."""
     table, learned, looks = material.table, material.learned, material.looks
     reach = comparable_sparsity(table)
@@ -90,7 +90,7 @@ def _compared(material: Material) -> Iterator[Plate]:
         )  # fmt: skip
 
 
-def _looked_into(material: Material) -> Iterator[Plate]:
+def _looked_into(material: ReportData) -> Iterator[Plate]:
     """What the tickets are like, how they were found, and at what cost."""
     learned, looks = material.learned, material.looks
     densities = material.layers[material.layers["id"].isin(learned["id"])]
@@ -149,7 +149,7 @@ def _looked_into(material: Material) -> Iterator[Plate]:
     yield from _costs(material)
 
 
-def _costs(material: Material) -> Iterator[Plate]:
+def _costs(material: ReportData) -> Iterator[Plate]:
     trained = material.table[material.table["method"] != "random_mask"]
     done = trained.dropna(subset=["accuracy", "search_seconds", "peak_memory_mb"])
     for number, (machine, rows) in enumerate(done.groupby("machine", sort=True), start=1):
@@ -169,7 +169,7 @@ def _costs(material: Material) -> Iterator[Plate]:
     )  # fmt: skip
 
 
-def _accuracy_figure(material: Material, summary: pd.DataFrame) -> Plate:
+def _accuracy_figure(material: ReportData, summary: pd.DataFrame) -> Plate:
     seeds, budget = material.table["seed"].nunique(), material.table["budget"].iloc[0]
     return _figure(
         material, "accuracy", "Accuracy over sparsity",
@@ -181,7 +181,7 @@ def _accuracy_figure(material: Material, summary: pd.DataFrame) -> Plate:
 
 
 def _figure(
-    material: Material,
+    material: ReportData,
     kind: str,
     title: str,
     make: "Callable[[], Figure]",
@@ -195,7 +195,7 @@ def _figure(
 
 
 def _table(
-    material: Material,
+    material: ReportData,
     kind: str,
     title: str,
     caption: str,
@@ -208,5 +208,5 @@ def _table(
     return Plate(title, caption, source(material.table, material.command), table=table, files=files)
 
 
-def _stem(kind: str, material: Material) -> str:
+def _stem(kind: str, material: ReportData) -> str:
     return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', material.stem)}"

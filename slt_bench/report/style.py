@@ -36,7 +36,7 @@ RC: dict[str, Any] = {
 }
 
 
-def looks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
+def assign_styles(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Colour and marker of each label. Known methods have theirs; others take what is left, in alphabetical order."""
     wanted = sorted(set(labels))
     taken = {_FIXED[label] for label in wanted if label in _FIXED}

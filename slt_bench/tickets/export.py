@@ -23,7 +23,7 @@ from slt_bench.network.architectures import Shape
 from slt_bench.tickets.standalone_source import standalone
 from slt_bench.tickets.ticket import Subnetwork, Ticket
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.files import make_folder, published, write_text
+from slt_bench.utils.files import atomic_write, make_folder, write_text
 
 SOURCE, STATE, ONNX = "network.py", "network.safetensors", "network.onnx"
 OWN_IMPORTS = {"from pathlib import Path", "from safetensors.torch import load_file", "from torch import nn"}
@@ -90,7 +90,7 @@ def export_torch(ticket: Ticket, folder: Path) -> list[Path]:
     make_folder(folder)
     state = plain(ticket.rebuild()).state_dict()
     metadata = {"arch": ticket.arch, "classes": str(ticket.classes), "slt_bench": slt_bench.__version__}
-    with published(folder / STATE) as temporary:
+    with atomic_write(folder / STATE) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata)
     write_text(folder / SOURCE, source(ticket))
     return [folder / SOURCE, folder / STATE]
@@ -138,7 +138,7 @@ def export_onnx(ticket: Ticket, path: Path) -> float:
     runtime = _onnx_packages()
     module = plain(ticket.rebuild())
     make_folder(path.parent)
-    with published(path) as temporary:
+    with atomic_write(path) as temporary:
         with _quietly():
             torch.onnx.export(
                 module,

@@ -32,7 +32,7 @@ OnStep = Callable[[float], None]
 log = logging.getLogger("slt_bench.job")
 
 
-class Keeper(Protocol):
+class CheckpointWriter(Protocol):
     """Keeps a search's state, and brings it back."""
 
     def find(self) -> Checkpoint | None:
@@ -76,7 +76,7 @@ def searching(
     budget: Budget,
     seed: int,
     on_step: OnStep,
-    keeper: Keeper | None = None,
+    keeper: CheckpointWriter | None = None,
 ) -> Driven[Search]:
     """Train the method within the budget, yielding each of its steps; returns what was measured.
 
@@ -125,7 +125,7 @@ def search(
     budget: Budget,
     seed: int,
     on_step: OnStep = lambda _: None,
-    keeper: Keeper | None = None,
+    keeper: CheckpointWriter | None = None,
 ) -> Search:
     """As `searching`, with its steps taken."""
     return drive(searching(method, network, data, budget, seed, on_step, keeper))
@@ -192,7 +192,7 @@ class _Loop:
         """The part of the budget that is spent."""
         return self.result.steps / self.total
 
-    def run_epoch(self, on_step: OnStep, keeper: Keeper | None) -> Driven[None]:
+    def run_epoch(self, on_step: OnStep, keeper: CheckpointWriter | None) -> Driven[None]:
         """The steps that are left of an epoch, each yielded, then its row of the curve."""
         self.method.train()
         self.network.train()

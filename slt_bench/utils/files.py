@@ -18,7 +18,7 @@ os.umask(_UMASK)
 
 
 @contextlib.contextmanager
-def published(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path to write to; afterwards its content stands at `path`, or, after an error, nowhere.
 
     Raises:
@@ -59,7 +59,7 @@ def make_folder(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """The text at `path`, whole."""
-    with published(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -69,14 +69,14 @@ def clear_partial(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def seal(json_object: str) -> str:
+def add_checksum(json_object: str) -> str:
     """A JSON object's text with a last member, `checksum`: the SHA-256 of the text before it."""
     body = json_object.rstrip().removesuffix("}").rstrip()
     return f'{body}{_MARK}{_sha256(body)}"}}'
 
 
-def unseal(text: str) -> str:
-    """What `seal` was given.
+def remove_checksum(text: str) -> str:
+    """What `add_checksum` was given.
 
     Raises:
         ValueError: The text is not whole, or was altered.

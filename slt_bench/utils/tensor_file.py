@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from slt_bench.utils.files import published
+from slt_bench.utils.files import atomic_write
 
 
 class DamagedError(Exception):
@@ -36,7 +36,7 @@ def write_sealed(path: Path, kind: str, header: Mapping[str, Any], tensors: Mapp
         StorageError: The disk does not take it.
     """
     sealed = {**header, "checksum": _checksum(header, tensors)}
-    with published(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(dict(tensors), temporary, {kind: json.dumps(sealed)})
 
 

@@ -1,7 +1,7 @@
 """Numbers and times as a person says them."""
 
 
-def count(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """A number of things, as in 1 array or 2 arrays."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 

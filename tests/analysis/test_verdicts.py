@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tables import table
 
 from slt_bench.analysis.verdicts import judge
-from slt_bench.jobs.paper_claims import Claim
+from slt_bench.jobs.paper_claims import PaperClaim
 
 GATES = {"gates": {0.5: [0.96, 0.97, 0.98], 0.9: [0.95, 0.96, 0.97], 0.99: [0.5, 0.5, 0.5]}}
 DENSE = {"dense": {0.0: [0.98, 0.98, 0.98]}}
@@ -16,7 +16,7 @@ BASELINE_ENDS = "the grid of edgepopup ends before its accuracy falls"
 
 
 def claim(**values):
-    return Claim(**({"who": "A", "method": "gates", "arch": "lenet300", "dataset": "digits"} | values))
+    return PaperClaim(**({"who": "A", "method": "gates", "arch": "lenet300", "dataset": "digits"} | values))
 
 
 def verdict(records, **values):

@@ -16,11 +16,11 @@ from rich.console import Console
 from slt_bench import records
 from slt_bench.cli import status_live
 from slt_bench.execution.worker.log import LOG
-from slt_bench.records import Found, Record, runs
+from slt_bench.records import LoadedRecords, Record, runs
 from slt_bench.records.attempts import end_attempt, read_attempts, start_attempt
-from slt_bench.records.lock import claimed
+from slt_bench.records.lock import lock_job
 from slt_bench.records.runs import Run, Unit
-from slt_bench.records.status import Overview
+from slt_bench.records.status import JobStatuses
 from slt_bench.utils.text import duration
 
 CHOICE = ["--archs", "lenet300", "--datasets", "digits", "--no-references", "--name", "tiny", "--epochs", "2"]
@@ -575,7 +575,7 @@ def test_status_tells_who_runs_a_job(end, put, todays, make_job, cwd):
     place = cwd / "results" / "tiny" / make_job(seed=1).folder
     place.mkdir()
     (place / records.JOB).write_text(make_job(seed=1).model_dump_json())
-    with claimed(place):
+    with lock_job(place):
         start_attempt(place, "local")
         code, out, _ = end("status")
     assert code == 3
@@ -718,7 +718,7 @@ def overview(make_job):
         }
         fractions = {job.id: row[1] for job, row in zip(jobs, rows, strict=True) if row[0] == "running"}
         asked = [run_of(jobs, start) for start in ([started] if isinstance(started, str) else started or [])]
-        return jobs, Overview(states, Found(found), fractions=fractions, runs=asked)
+        return jobs, JobStatuses(states, LoadedRecords(found), fractions=fractions, runs=asked)
 
     return make
 
@@ -793,7 +793,7 @@ def test_the_bar_shows_the_part_that_is_done(overview):
 
 
 def test_a_table_of_nothing_is_drawn(overview):
-    assert printed([("tiny", [], Overview({}, Found()))])
+    assert printed([("tiny", [], JobStatuses({}, LoadedRecords()))])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import cheats
 
 from slt_bench.conformance.checks import CHECKS
 from slt_bench.conformance.conform import conform
-from slt_bench.conformance.subject import Subject
+from slt_bench.conformance.subject import CheckedMethod
 from slt_bench.registry import load_registry
 
 QUICK = [name for name in CHECKS if name != "families"]  # which builds a Swin transformer
@@ -51,11 +51,11 @@ CAUGHT = {  # by which check, with which words, and at which attribute of the cl
 
 
 def outcomes(kind, names=QUICK):
-    return {outcome.check: outcome for outcome in conform(Subject(kind), names)}
+    return {outcome.check: outcome for outcome in conform(CheckedMethod(kind), names)}
 
 
 def test_an_honest_method_passes_every_check():
-    assert {outcome.status for outcome in conform(Subject(cheats.Honest))} == {"passed"}
+    assert {outcome.status for outcome in conform(CheckedMethod(cheats.Honest))} == {"passed"}
 
 
 def test_every_cheat_is_among_them():
@@ -67,7 +67,7 @@ def test_every_cheat_is_among_them():
 def test_a_cheat_is_caught_by_name(name):
     check, words, attribute = CAUGHT[name]
     kind = getattr(cheats, name)
-    (outcome,) = conform(Subject(kind), [check])
+    (outcome,) = conform(CheckedMethod(kind), [check])
     assert outcome.status == "failed"
     assert re.search(words, outcome.words), outcome.words
     place = re.fullmatch(r"(.*cheats\.py):(\d+) \((\w+)\)", outcome.where)
@@ -94,12 +94,12 @@ def test_every_method_of_the_suite_passes(name):
 
 def test_the_published_gates_pass_too():
     kind = load_registry().find("gates")
-    found = {one.check: one for one in conform(Subject(kind, {"penalty": 1e-6}), QUICK)}
+    found = {one.check: one for one in conform(CheckedMethod(kind, {"penalty": 1e-6}), QUICK)}
     assert [one.check for one in found.values() if one.status == "failed"] == []
     assert found["sparsity"].status == "skipped"
 
 
 def test_settings_that_are_wrong_are_a_finding():
-    (outcome,) = conform(Subject(cheats.Honest, {"lr": "fast"}), ["settings"])
+    (outcome,) = conform(CheckedMethod(cheats.Honest, {"lr": "fast"}), ["settings"])
     assert outcome.status == "failed"
     assert "lr" in outcome.words

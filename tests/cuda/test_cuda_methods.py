@@ -13,10 +13,10 @@ from slt_bench.execution.worker.signals import Stopped, Stopper
 from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method
-from slt_bench.profiling.subject import Subject, Wish
+from slt_bench.profiling.subject import ProfiledMethod, ProfileOptions
 from slt_bench.tickets.evaluate import accuracy, measure_statistics
 from slt_bench.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from slt_bench.training.loop import Keeper, search, searching
+from slt_bench.training.loop import CheckpointWriter, search, searching
 from slt_bench.training.pack import Pack
 
 METHODS = sorted(REGISTRY.methods)
@@ -43,7 +43,7 @@ class InterruptedHere(Exception):  # noqa: N818 - as `Stopped`
     """Ends an attempt."""
 
 
-class Attempts(Keeper):
+class Attempts(CheckpointWriter):
     """Keeps a checkpoint of the middle of a search, and ends its first attempt there."""
 
     def __init__(self, path, device):
@@ -172,7 +172,7 @@ def test_biprop_scales_a_layer_that_keeps_nothing_as_on_the_processor():
 
 
 def test_a_profiled_step_waits_for_nothing(device):
-    subject = Subject.build("edgepopup", "lenet300", Wish(batch_size=2, device="cuda"))
+    subject = ProfiledMethod.build("edgepopup", "lenet300", ProfileOptions(batch_size=2, device="cuda"))
     subject.step(0.0)
     with device.no_waiting():
         subject.step(0.5)

@@ -21,7 +21,7 @@ import torch
 
 from slt_bench.data import DATASETS, catalogue, default_root, find
 from slt_bench.data import root as roots
-from slt_bench.data.dataset import SealedError, Split, load, load_known, sealed
+from slt_bench.data.dataset import Split, SplitLockedError, load, load_known, locked_test_split
 from slt_bench.data.fetch import fetch
 from slt_bench.data.pipeline import augment, epoch_order, normalise, plain_batches, steps_per_epoch, training_batch
 from slt_bench.utils.errors import UserError
@@ -148,17 +148,17 @@ def test_the_first_images_are_a_smaller_data_set(tmp_path):
 
 def test_a_sealed_test_split_cannot_be_read(tmp_path):
     data = load("digits", tmp_path)
-    with sealed("a method learns"):
-        with sealed("another learns beside it"):
+    with locked_test_split("a method learns"):
+        with locked_test_split("another learns beside it"):
             assert len(data.train) > 0
         for ask in (lambda: data.test, lambda: load("digits", tmp_path).test, lambda: data.first(8, 4).test):
-            with pytest.raises(SealedError, match="digits was asked for while a method learns"):
+            with pytest.raises(SplitLockedError, match="digits was asked for while a method learns"):
                 ask()
     assert len(data.test) == 360
 
 
 def test_a_seal_is_broken_by_an_error_too(tmp_path):
-    with pytest.raises(ZeroDivisionError), sealed("a method learns"):
+    with pytest.raises(ZeroDivisionError), locked_test_split("a method learns"):
         raise ZeroDivisionError
     assert len(load("digits", tmp_path).test) == 360
 

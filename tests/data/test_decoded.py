@@ -16,13 +16,13 @@ from slt_bench.data import find
 from slt_bench.data.content import data_hash
 from slt_bench.data.dataset import load
 from slt_bench.data.decoded import copy_folder, decoded, verify_copy
-from slt_bench.data.folder import look
+from slt_bench.data.folder import scan_folder
 from slt_bench.utils.errors import UserError
 
 
 @pytest.fixture(autouse=True)
 def _anew():
-    look.cache_clear()
+    scan_folder.cache_clear()
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ class TestLook:
             file = place / "train" / "a" / f"{number}.png"
             (place / "train" / "a" / "sub" / "deep").mkdir(parents=True, exist_ok=True)
             file.rename(file.parent / "sub" / "deep" / file.name)
-        look.cache_clear()
+        scan_folder.cache_clear()
         assert find(name) == before
         _, labels = decoded(name, root).arrays["train"]
         assert np.bincount(labels).tolist() == [12, 12]
@@ -151,15 +151,15 @@ class TestLook:
         save(place / "train" / "b" / "c" / "inner.ppm", picture(1))
         theirs = [(Path(path).relative_to(place / "train").as_posix(), label) for path, label in
                   ImageFolder(str(place / "train")).samples]  # fmt: skip
-        assert sorted(theirs) == [(image.path, image.label) for image in look(name).parts["train"].images]
+        assert sorted(theirs) == [(image.path, image.label) for image in scan_folder(name).parts["train"].images]
 
     def test_files_left_out_are_counted_and_named(self, place, name):
-        assert look(name).left_out == ""
+        assert scan_folder(name).left_out == ""
         (place / "train" / "a" / "notes.txt").touch()
         (place / "val" / "b" / "film.mp4").touch()
         (place / "val" / "b" / ".hidden.png").touch()
-        look.cache_clear()
-        told = look(name).left_out
+        scan_folder.cache_clear()
+        told = scan_folder(name).left_out
         assert "2 files" in told
         assert "train/a/notes.txt" in told
         assert ".mp4" in told
@@ -167,7 +167,7 @@ class TestLook:
     def test_hidden_files_are_no_images(self, place, name):
         before = find(name)
         (place / "train" / "a" / "._0.png").write_bytes(b"\0\5\x16\7")
-        look.cache_clear()
+        scan_folder.cache_clear()
         assert find(name) == before
 
     def test_a_broken_link_is_named(self, place, name):
@@ -180,7 +180,7 @@ class TestLook:
         (place / "train" / "a" / "linked").symlink_to(tmp_path / "more")
         assert find(name).train == 25
         (tmp_path / "more" / "again").symlink_to(place / "train" / "a")
-        look.cache_clear()
+        scan_folder.cache_clear()
         with pytest.raises(UserError, match="leads back"):
             find(name)
 

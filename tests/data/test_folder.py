@@ -11,7 +11,7 @@ from slt_bench.data import find
 from slt_bench.data.dataset import Dataset, Split
 from slt_bench.data.dataset import load as load_data
 from slt_bench.data.decoded import decoded
-from slt_bench.data.folder import look
+from slt_bench.data.folder import scan_folder
 from slt_bench.data.picture import decode
 from slt_bench.data.pipeline import plain_batches, taken
 from slt_bench.data.root import is_present
@@ -25,7 +25,7 @@ CLASSES = ("cat", "dog", "eel")
 
 @pytest.fixture(autouse=True)
 def _anew():
-    look.cache_clear()
+    scan_folder.cache_clear()
 
 
 def pixels(name, root, part, tell=lambda _: None):
@@ -86,12 +86,12 @@ class TestLook:
     def test_what_is_wrong_is_told(self, name, place, damage, told):
         damage(place)
         with pytest.raises(UserError, match=told):
-            look(name)
+            scan_folder(name)
 
     @pytest.mark.parametrize("size", ["0", "-3", "big", ""])
     def test_a_size_is_a_number_of_pixels(self, place, size):
         with pytest.raises(UserError, match="ends with no size"):
-            look(f"folder:{place}@{size}")
+            scan_folder(f"folder:{place}@{size}")
 
 
 class TestPixels:

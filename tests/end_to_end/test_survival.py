@@ -13,7 +13,7 @@ import pytest
 
 from slt_bench import records
 from slt_bench.records.attempts import read_attempts
-from slt_bench.records.lock import is_held
+from slt_bench.records.lock import is_locked
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,7 @@ def descendants(pid):
 def wait_for_a_job(room, process):
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
-        if any(is_held(folder) for folder in job_folders(room)):
+        if any(is_locked(folder) for folder in job_folders(room)):
             return
         time.sleep(0.02)
 

@@ -24,11 +24,11 @@ from slt_bench.execution.worker import checkpoint_writer, measure
 from slt_bench.execution.worker.attempt import FRUITLESS_STARTS, attempt
 from slt_bench.execution.worker.log import LOG
 from slt_bench.execution.worker.signals import SIGNALS, Stopped, Stopper
-from slt_bench.execution.worker.task_spec import Context, Silent, Work
+from slt_bench.execution.worker.task_spec import Context, SilentListener, TaskSpec
 from slt_bench.method import Method, OptimizerSettings, straight_through
 from slt_bench.records import attempts
 from slt_bench.records.attempts import ATTEMPTS, CHECKPOINT, PROGRESS, kept_fraction, read_attempts, start_attempt
-from slt_bench.records.lock import CLAIM, claimed, read_claim
+from slt_bench.records.lock import CLAIM, lock_job, read_claim
 from slt_bench.registry import load_registry
 from slt_bench.tickets.ticket import read_ticket
 from slt_bench.utils import tensor_file
@@ -44,7 +44,7 @@ class Killed(BaseException):
     """What ends an attempt as if its process had been killed, but for the claim."""
 
 
-class Interrupting(Silent):
+class Interrupting(SilentListener):
     """Sends signals to this process when the search comes to given steps, one each; or raises an error."""
 
     def __init__(self, *steps, how=signal.SIGTERM):
@@ -67,12 +67,12 @@ class Place:
 
     def __init__(self, job, root, **context):
         self.job = job
-        self.work = Work(jobs=(job,), folder=root, context=Context(NOWHERE, "cpu", **context))
+        self.work = TaskSpec(jobs=(job,), folder=root, context=Context(NOWHERE, "cpu", **context))
         self.folder = root / job.folder
 
     def attempt(self, watcher=None, **options):
         with Stopper() as stopper:
-            return attempt(self.job, self.work, watcher or Silent(), stopper, **options)
+            return attempt(self.job, self.work, watcher or SilentListener(), stopper, **options)
 
     def stop(self, *steps, how=signal.SIGTERM):
         """An attempt that is stopped at those steps."""
@@ -239,7 +239,7 @@ class TestStopped:
             with pytest.raises(Stopped), Stopper() as stopper:
                 run_inline(here.work, Interrupting(step), stopper)
         with Stopper() as stopper:
-            run_inline(here.work, Silent(), stopper)
+            run_inline(here.work, SilentListener(), stopper)
         assert measured(here.record) == measured(undisturbed(here.job))
         assert here.record.provenance["attempts"] == 7
         kept = [round(attempt.resumed * STEPS) for attempt in read_attempts(here.folder)[1:]]
@@ -550,7 +550,7 @@ class TestStorage:
     def test_a_folder_that_goes_away_is_a_matter_of_storage(self, place):
         here = place()
 
-        class Removing(Silent):
+        class Removing(SilentListener):
             """Removes the job's folder under its feet."""
 
             def progressed(self, *_):
@@ -713,7 +713,7 @@ class TestOthers:
     def test_a_job_that_a_living_process_runs_is_left_to_it(self, place):
         here = place()
         here.folder.mkdir()
-        with claimed(here.folder):
+        with lock_job(here.folder):
             assert not here.attempt()
         assert read_attempts(here.folder) == []
         assert here.attempt()
@@ -723,9 +723,9 @@ class TestOthers:
         here = place()
         here.folder.mkdir()
         claim = contextlib.ExitStack()
-        claim.enter_context(claimed(here.folder))
+        claim.enter_context(lock_job(here.folder))
 
-        class Patient(Silent):
+        class Patient(SilentListener):
             """Lets go of the claim when asked to wait for the second time."""
 
             waits = 0
@@ -857,7 +857,7 @@ def test_the_progress_of_a_running_job_can_be_read(place, monkeypatch):
     monkeypatch.setattr("slt_bench.execution.worker.attempt.PROGRESS_SECONDS", 0.0)
     here, seen = place(), []
 
-    class Looking(Silent):
+    class Looking(SilentListener):
         """Reads what the job itself says."""
 
         def progressed(self, _, fraction):

@@ -18,10 +18,10 @@ from slt_bench.execution.executors.inline import run_inline
 from slt_bench.execution.executors.local import Slot, run_local
 from slt_bench.execution.worker.log import LOG
 from slt_bench.execution.worker.signals import Stopped, Stopper
-from slt_bench.execution.worker.task_spec import Context, Silent, Work
+from slt_bench.execution.worker.task_spec import Context, SilentListener, TaskSpec
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress
-from slt_bench.records.lock import claimed, read_claim, start_time
+from slt_bench.records.lock import lock_job, read_claim, start_time
 from slt_bench.registry import VARIABLE
 from slt_bench.utils.errors import StorageError
 
@@ -75,7 +75,7 @@ class Mortal(Method):
 '''
 
 
-class Listener(Silent):
+class Listener(SilentListener):
     """Remembers what it is told."""
 
     def __init__(self):
@@ -97,7 +97,7 @@ class Listener(Silent):
 def run(jobs, folder, slots, plugins=(), checkpoint_seconds=180.0, listener=None, pack=1, threads=None, cores=None):
     context = Context(folder.parent / "no-data", "cpu", checkpoint_seconds=checkpoint_seconds)
     values = {"plugins": plugins, "executor": "local", "pack": pack, "threads": threads or {}}
-    work = Work(jobs=tuple(jobs), folder=folder, context=context, **values)
+    work = TaskSpec(jobs=tuple(jobs), folder=folder, context=context, **values)
     listener = listener or Listener()
     with Stopper() as stopper:
         run_local(work, listener, stopper, slots, cores)
@@ -106,9 +106,9 @@ def run(jobs, folder, slots, plugins=(), checkpoint_seconds=180.0, listener=None
 
 def here(jobs, folder):
     """The same jobs in this process."""
-    work = Work(jobs=tuple(jobs), folder=folder, context=Context(folder.parent / "no-data", "cpu", threads=1))
+    work = TaskSpec(jobs=tuple(jobs), folder=folder, context=Context(folder.parent / "no-data", "cpu", threads=1))
     with Stopper() as stopper:
-        run_inline(work, Silent(), stopper)
+        run_inline(work, SilentListener(), stopper)
     return outcomes(folder)
 
 
@@ -308,7 +308,7 @@ def test_a_job_that_somebody_else_runs_is_waited_for_and_taken_once_he_lets_go(m
     folder = tmp_path / "local" / job.folder
     folder.mkdir(parents=True)
     with contextlib.ExitStack() as hold:
-        assert hold.enter_context(claimed(folder))
+        assert hold.enter_context(lock_job(folder))
         listener = run([job], tmp_path / "local", [Slot(1)], listener=Patient())
     assert listener.messages[0] == [job.id]
     assert [record.status for record in listener.records] == ["done"]

@@ -20,14 +20,14 @@ from slt_bench.profiling import timing
 from slt_bench.profiling.memory import peak_memory
 from slt_bench.profiling.profile import profile
 from slt_bench.profiling.roofline import Peak
-from slt_bench.profiling.subject import PARTS, Subject, Wish
+from slt_bench.profiling.subject import PARTS, ProfiledMethod, ProfileOptions
 from slt_bench.profiling.timing import WARM, Times, time_steps
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.machine import provenance
 
 
 def test_a_round_times_every_subject_and_the_parts_add_up():
-    subjects = [Subject.build(name, "lenet300", Wish(32)) for name in ("dense", "gates")]
+    subjects = [ProfiledMethod.build(name, "lenet300", ProfileOptions(32)) for name in ("dense", "gates")]
     found = time_steps(subjects, seconds=0.2)
     assert len(found) == 2
     assert len(found[0].wall) == len(found[1].wall) >= 2
@@ -49,7 +49,7 @@ def test_what_a_method_does_every_fourth_step_is_counted():
             for part in PARTS:
                 lap(part)
 
-    (times,) = time_steps([Subject()], seconds=0)
+    (times,) = time_steps([ProfiledMethod()], seconds=0)
     assert (times.wall >= 0.005).all()
 
 
@@ -68,7 +68,7 @@ def test_the_first_steps_are_not_timed(monkeypatch):
             for part in PARTS:
                 lap(part)
 
-    subject = Subject()
+    subject = ProfiledMethod()
     (times,) = time_steps([subject], seconds=0)
     assert times.wall.tolist() == [1.0, 1.0]
     assert subject.count == WARM + 2 * 4
@@ -81,7 +81,7 @@ def test_a_ratio_is_of_the_same_round():
 
 
 def test_steps_are_those_of_a_search():
-    subject = Subject.build("edgepopup", "lenet300", Wish(64))
+    subject = ProfiledMethod.build("edgepopup", "lenet300", ProfileOptions(64))
     before = subject.method.scores.detach().clone()
     laps = []
     subject.step(0.0, laps.append)
@@ -91,7 +91,7 @@ def test_steps_are_those_of_a_search():
 
 
 def test_rows_hold_dense_training_with_every_optimiser():
-    rows = list(profile(["gates", "edgepopup"], ["lenet300"], Wish(16), seconds=0.1, memory=False))
+    rows = list(profile(["gates", "edgepopup"], ["lenet300"], ProfileOptions(16), seconds=0.1, memory=False))
     assert [(row.method, row.optimizer) for row in rows] == [
         ("dense", "adam"), ("dense", "sgd"), ("gates", "adam"), ("edgepopup", "sgd"),
     ]  # fmt: skip
@@ -105,7 +105,7 @@ def test_rows_hold_dense_training_with_every_optimiser():
 def test_no_step_is_faster_than_its_bound(monkeypatch, measured):
     if measured:
         monkeypatch.setattr(profiles, "measure_peak", lambda *_: measured)
-    rows = list(profile(["gates"], ["lenet300", "resnet20"], Wish(4), seconds=0.1, memory=False))
+    rows = list(profile(["gates"], ["lenet300", "resnet20"], ProfileOptions(4), seconds=0.1, memory=False))
     assert [row.arch for row in rows] == ["lenet300", "lenet300", "resnet20", "resnet20"]
     for row in rows:
         assert 0 < row.roofline_ms <= row.ms
@@ -119,14 +119,14 @@ def test_the_peak_is_measured_before_and_after_the_timing(monkeypatch):
     timed = profiles.time_steps
     monkeypatch.setattr(profiles, "measure_peak", lambda *_: seen.append("peak") or next(peaks))
     monkeypatch.setattr(profiles, "time_steps", lambda *given: seen.append("steps") or timed(*given))
-    rows = list(profile(["dense"], ["lenet300", "mlp30_10"], Wish(8), seconds=0.0, memory=False))
+    rows = list(profile(["dense"], ["lenet300", "mlp30_10"], ProfileOptions(8), seconds=0.0, memory=False))
     assert seen == ["peak", "steps", "peak", "steps", "peak"]
     assert [(row.peak_gigaflops, row.peak_gigabytes) for row in rows] == [(1e6, 1e6), (2e6, 1e6)]
 
 
 def test_nothing_that_was_timed_is_alive_when_memory_is_measured(monkeypatch):
     built, alive = [], []
-    make = Subject.build
+    make = ProfiledMethod.build
 
     def build(*given):
         subject = make(*given)
@@ -142,7 +142,7 @@ def test_nothing_that_was_timed_is_alive_when_memory_is_measured(monkeypatch):
     monkeypatch.setattr(profiles, "peak_memory", peak_memory)
     gc.disable()  # nothing may hang on when Python happens to look
     try:
-        rows = list(profile(["gates"], ["lenet300", "mlp30_10"], Wish(8), seconds=0.0))
+        rows = list(profile(["gates"], ["lenet300", "mlp30_10"], ProfileOptions(8), seconds=0.0))
     finally:
         gc.enable()
     assert len(built) > 4 * 5
@@ -151,7 +151,7 @@ def test_nothing_that_was_timed_is_alive_when_memory_is_measured(monkeypatch):
 
 
 def test_rows_tell_where_they_come_from():
-    (row,) = profile(["dense"], ["mlp30_10"], Wish(8), seconds=0.0, memory=False)
+    (row,) = profile(["dense"], ["mlp30_10"], ProfileOptions(8), seconds=0.0, memory=False)
     plain, here = row.plain(), provenance(torch.device("cpu"))
     assert plain["seconds"] == 0.0
     told = plain["provenance"]
@@ -167,11 +167,11 @@ def test_compiled_steps_do_the_same():
     losses = []
     for yes in (False, True):
         torch.manual_seed(0)
-        subject = Subject.build("gates", "lenet300", Wish(16, compiled=yes))
+        subject = ProfiledMethod.build("gates", "lenet300", ProfileOptions(16, compiled=yes))
         losses.append([float(subject.step(0.5)) for _ in range(4)])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     rows = [
-        list(profile(["gates"], ["lenet300"], Wish(16, compiled=yes), seconds=0.1, memory=False))
+        list(profile(["gates"], ["lenet300"], ProfileOptions(16, compiled=yes), seconds=0.1, memory=False))
         for yes in (False, True)
     ]
     assert [row.compiled for row in rows[1]] == [True, True]
@@ -182,13 +182,13 @@ def test_compiled_steps_do_the_same():
 def test_what_learns_nothing_is_refused_before_anything_is_measured():
     told = []
     with pytest.raises(UserError, match="random_mask takes no gradient steps"):
-        next(profile(["gates", "random_mask"], ["lenet300"], Wish(), tell=told.append))
+        next(profile(["gates", "random_mask"], ["lenet300"], ProfileOptions(), tell=told.append))
     assert told == []
 
 
 @pytest.mark.slow
 def test_the_memory_of_a_search_is_near_that_of_dense_training():
-    wish = Wish(64)
+    wish = ProfileOptions(64)
     dense, gates = (peak_memory(name, "resnet18", wish) for name in ("dense", "gates"))
     assert 4 * 6 * 11 < dense < 4_000  # weights, gradient, two moments and the step's own, of 11 million each
     assert gates / dense < 1.3
@@ -196,7 +196,7 @@ def test_the_memory_of_a_search_is_near_that_of_dense_training():
 
 @pytest.mark.gpu
 def test_on_cuda():
-    (dense, gates) = profile(["gates"], ["resnet20"], Wish(64, "bf16", device="cuda"), seconds=1.0)
+    (dense, gates) = profile(["gates"], ["resnet20"], ProfileOptions(64, "bf16", device="cuda"), seconds=1.0)
     assert gates.device == "cuda"
     assert 0.5 < gates.ratio < 5
     assert dense.memory_mb > 1

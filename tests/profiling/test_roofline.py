@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from slt_bench.profiling import peak as peaks
 from slt_bench.profiling.peak import measure_peak
-from slt_bench.profiling.roofline import FORMULAS, Peak, Work, _Bytes, best_of, count
-from slt_bench.profiling.subject import Subject, Wish
+from slt_bench.profiling.roofline import FORMULAS, Peak, StepCost, _Bytes, best_of, count_flops
+from slt_bench.profiling.subject import ProfiledMethod, ProfileOptions
 
 N, SECOND_AND_THIRD = 266_200, 31_000  # weights of LeNet-300-100, and of the layers whose inputs have gradients
 
@@ -28,7 +28,7 @@ def bytes_of(act):
 @pytest.mark.parametrize("batch", [16, 128])
 @pytest.mark.parametrize("method", ["dense", "gates", "edgepopup"])
 def test_operations_are_those_of_the_matrix_products(method, batch):
-    work = count(Subject.build(method, "lenet300", Wish(batch)))
+    work = count_flops(ProfiledMethod.build(method, "lenet300", ProfileOptions(batch)))
     assert work.operations == 2 * batch * (2 * N + SECOND_AND_THIRD)
 
 
@@ -71,9 +71,9 @@ def test_bytes_grow_with_the_passes_over_the_vector():
 
 
 def _second(name):
-    subject = Subject.build(name, "lenet300", Wish(16))
+    subject = ProfiledMethod.build(name, "lenet300", ProfileOptions(16))
     subject.step(0.5)  # makes the table of noise
-    return count(subject).bytes
+    return count_flops(subject).bytes
 
 
 def test_bytes_are_those_that_have_to_move():
@@ -89,8 +89,8 @@ def test_bytes_are_those_that_have_to_move():
 
 def test_the_roofline_is_what_takes_longer():
     peak = Peak(operations=100.0, bytes=10.0)
-    assert peak.seconds(Work(1000, 10)) == 10
-    assert peak.seconds(Work(1000, 1000)) == 100
+    assert peak.seconds(StepCost(1000, 10)) == 10
+    assert peak.seconds(StepCost(1000, 1000)) == 100
 
 
 def test_the_best_of_peaks_is_the_fastest_of_each_kind():

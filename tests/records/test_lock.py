@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from slt_bench.records import lock
-from slt_bench.records.lock import CLAIM, Claim, claimed, is_alive, read_claim
+from slt_bench.records.lock import CLAIM, JobLock, is_alive, lock_job, read_claim
 from slt_bench.utils.errors import StorageError
 
 
@@ -28,10 +28,10 @@ def dead_pid():
 
 
 def write(folder, **changes):
-    own = Claim.of_this_process()
+    own = JobLock.of_this_process()
     values = {"host": own.host, "pid": own.pid, "started": own.started, "token": "t"} | changes
     (folder / CLAIM).write_text(json.dumps(values))
-    return Claim(**values)
+    return JobLock(**values)
 
 
 def beat(folder, seconds):
@@ -42,7 +42,7 @@ def beat(folder, seconds):
 
 def taken(folder):
     """Whether this process gets the claim."""
-    with claimed(folder) as mine:
+    with lock_job(folder) as mine:
         return mine
 
 
@@ -60,16 +60,16 @@ def task(monkeypatch):
 
 
 def test_a_claim_is_held_once_and_gone_afterwards(tmp_path):
-    with claimed(tmp_path) as first:
+    with lock_job(tmp_path) as first:
         assert first
-        with claimed(tmp_path) as second:
+        with lock_job(tmp_path) as second:
             assert not second
         assert is_alive(tmp_path, read_claim(tmp_path))
     assert read_claim(tmp_path) is None
 
 
 def test_a_claim_is_let_go_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError), claimed(tmp_path):
+    with pytest.raises(RuntimeError), lock_job(tmp_path):
         raise RuntimeError
     assert read_claim(tmp_path) is None
 
@@ -78,7 +78,7 @@ def test_the_claim_of_a_dead_process_is_taken_over(tmp_path, dead_pid):
     pid, started = dead_pid
     claim = write(tmp_path, pid=pid, started=started)
     assert not is_alive(tmp_path, claim)
-    with claimed(tmp_path) as mine:
+    with lock_job(tmp_path) as mine:
         assert mine
 
 
@@ -93,22 +93,22 @@ def test_another_host_lives_as_long_as_its_heart_beats(tmp_path):
     old = time.time() - lock.DEAD_AFTER - 10
     os.utime(tmp_path / CLAIM, (old, old))
     assert not is_alive(tmp_path, claim)
-    with claimed(tmp_path) as mine:
+    with lock_job(tmp_path) as mine:
         assert mine
 
 
 def test_an_unreadable_claim_is_taken_over_once_its_heart_has_stopped(tmp_path):
     (tmp_path / CLAIM).write_text("{")
-    with claimed(tmp_path) as mine:
+    with lock_job(tmp_path) as mine:
         assert not mine
     os.utime(tmp_path / CLAIM, (1, 1))
-    with claimed(tmp_path) as mine:
+    with lock_job(tmp_path) as mine:
         assert mine
 
 
 def test_the_heart_beats(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.01)
-    with claimed(tmp_path):
+    with lock_job(tmp_path):
         os.utime(tmp_path / CLAIM, (1, 1))
         deadline = time.monotonic() + 30
         while (tmp_path / CLAIM).stat().st_mtime == 1 and time.monotonic() < deadline:
@@ -138,7 +138,7 @@ for _ in range(30):
 
 class TestPlace:
     def test_a_claim_says_where_its_process_is(self, tmp_path):
-        with claimed(tmp_path):
+        with lock_job(tmp_path):
             claim = read_claim(tmp_path)
         assert (claim.pid, claim.started) == (os.getpid(), lock.start_time(os.getpid()))
         assert claim.place == lock.this_place() != ""
@@ -180,17 +180,17 @@ class TestPlace:
         assert [path.name for path in tmp_path.iterdir()] == [CLAIM]
 
     def test_a_claim_of_an_older_version_is_read(self, tmp_path):
-        own = Claim.of_this_process()
+        own = JobLock.of_this_process()
         text = {"host": own.host, "pid": own.pid, "started": own.started, "token": "t"}
         (tmp_path / CLAIM).write_text(json.dumps(text))
-        assert read_claim(tmp_path) == Claim(**text)
+        assert read_claim(tmp_path) == JobLock(**text)
         assert (read_claim(tmp_path).place, read_claim(tmp_path).task, read_claim(tmp_path).restarts) == ("", "", 0)
 
 
 class TestTask:
     def test_a_claim_says_which_start_of_which_task_holds_it(self, tmp_path, task):
         task("77", 2)
-        with claimed(tmp_path):
+        with lock_job(tmp_path):
             claim = read_claim(tmp_path)
         assert (claim.task, claim.restarts) == ("77", 2)
 
@@ -217,27 +217,27 @@ class TestTask:
 
     def test_the_former_start_does_not_let_go_of_what_it_lost(self, tmp_path, task):
         task("77", 0)
-        with claimed(tmp_path) as first:
+        with lock_job(tmp_path) as first:
             task("77", 1)
-            with claimed(tmp_path) as second:
+            with lock_job(tmp_path) as second:
                 assert first
                 assert second
                 assert read_claim(tmp_path).restarts == 1
             assert read_claim(tmp_path) is None
         task("77", 0)
-        with claimed(tmp_path):
+        with lock_job(tmp_path):
             newer = write(tmp_path, task="77", restarts=1)
         assert read_claim(tmp_path) == newer
 
 
 class TestFolder:
     def test_one_that_is_not_there_is_a_matter_of_storage(self, tmp_path):
-        with pytest.raises(StorageError, match="claim could not be written"), claimed(tmp_path / "none"):
+        with pytest.raises(StorageError, match="claim could not be written"), lock_job(tmp_path / "none"):
             pass
 
     def test_so_is_a_file_where_a_folder_should_be(self, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(StorageError, match="claim could not be written"), claimed(tmp_path / "file"):
+        with pytest.raises(StorageError, match="claim could not be written"), lock_job(tmp_path / "file"):
             pass
 
     @pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC, errno.EACCES])
@@ -248,7 +248,7 @@ class TestFolder:
 
         with monkeypatch.context() as patch:
             patch.setattr(Path, what, refuse)
-            with pytest.raises(StorageError, match=os.strerror(code)), claimed(tmp_path):
+            with pytest.raises(StorageError, match=os.strerror(code)), lock_job(tmp_path):
                 pass
         assert read_claim(tmp_path) is None
         assert [path.name for path in tmp_path.iterdir() if path.name != f".{CLAIM}-lock"] == []
@@ -259,7 +259,7 @@ class TestFolder:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
         monkeypatch.setattr(lock.fcntl, "flock", refuse)
-        with pytest.raises(StorageError, match="No locks available"), claimed(tmp_path):
+        with pytest.raises(StorageError, match="No locks available"), lock_job(tmp_path):
             pass
 
     def test_one_that_is_gone_at_the_end_hides_no_other_error(self, tmp_path):
@@ -270,14 +270,14 @@ class TestFolder:
             shutil.rmtree(folder)
             raise RuntimeError("its own")
 
-        with pytest.raises(RuntimeError, match="its own"), claimed(folder):
+        with pytest.raises(RuntimeError, match="its own"), lock_job(folder):
             fail()
         folder.mkdir()
-        with suppress(StorageError), claimed(folder):
+        with suppress(StorageError), lock_job(folder):
             shutil.rmtree(folder)
 
     def test_the_heart_stops_with_the_block(self, tmp_path):
         before = threading.active_count()
-        with claimed(tmp_path):
+        with lock_job(tmp_path):
             assert threading.active_count() == before + 1
         assert threading.active_count() == before

@@ -11,7 +11,7 @@ from slt_bench.records import JOB, LINES, Record
 from slt_bench.records.lookup import find_job, folders, known_jobs
 from slt_bench.records.runs import begin
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.files import seal
+from slt_bench.utils.files import add_checksum
 
 
 def record_of(job):
@@ -36,7 +36,7 @@ def put_line(folder, job):
     """A record as git keeps it, without a folder of the job."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LINES).open("a") as file:
-        file.write(seal(record_of(job).model_dump_json()) + "\n")
+        file.write(add_checksum(record_of(job).model_dump_json()) + "\n")
 
 
 def known(folder):

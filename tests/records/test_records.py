@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from slt_bench import records
 from slt_bench.jobs.benchmark import Budget, Job
-from slt_bench.records import Found, Record
+from slt_bench.records import LoadedRecords, Record
 from slt_bench.utils.errors import StorageError, UserError
-from slt_bench.utils.files import TEMPORARY, published, seal, unseal
+from slt_bench.utils.files import TEMPORARY, add_checksum, atomic_write, remove_checksum
 
 
 def record_of(job, **changes):
@@ -61,7 +61,7 @@ def test_a_record_comes_back_as_it_was(record):
 def test_records_may_go_under_the_names_of_other_jobs_of_the_same_definition(make_job):
     old, new = (make_job(label=label, benchmark=label) for label in ("old", "new"))
     other = make_job(seed=1)
-    found = Found({job.id: record_of(job) for job in (old, other)}, {"a place": "damaged"})
+    found = LoadedRecords({job.id: record_of(job) for job in (old, other)}, {"a place": "damaged"})
     named = found.under([new])
     assert named.records == {old.id: record_of(new), other.id: record_of(other)}
     assert named.problems == found.problems
@@ -70,7 +70,7 @@ def test_records_may_go_under_the_names_of_other_jobs_of_the_same_definition(mak
 
 def test_labels_may_have_changed_places(make_job):
     one, two = make_job(label="one", seed=1), make_job(label="two", seed=2)
-    found = Found({job.id: record_of(job) for job in (one, two)})
+    found = LoadedRecords({job.id: record_of(job) for job in (one, two)})
     named = found.under([one.model_copy(update={"label": "two"}), two.model_copy(update={"label": "one"})])
     assert {record.job.seed: record.job.label for record in named.records.values()} == {1: "two", 2: "one"}
 
@@ -94,7 +94,7 @@ def test_a_job_folder_wins_over_the_lines(tmp_path, make_job):
 
 def resealed(text, old, new):
     """A record in which somebody changed something, and made the checksum right again."""
-    return seal(unseal(text).replace(old, new))
+    return add_checksum(remove_checksum(text).replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def resealed(text, old, new):
         (lambda text: text[: len(text) // 2], "cut off"),
         (lambda text: text[:-20], "checksum is wrong"),
         (lambda text: text.replace("0.9", "0.8"), "checksum is wrong"),
-        (unseal, "no checksum"),
+        (remove_checksum, "no checksum"),
         (lambda text: resealed(text, '"schema_version": 1', '"schema_version": 9'), "schema_version"),
         (lambda text: resealed(text, '"status": "done"', '"status": "splendid"'), "status"),
         (lambda text: resealed(text, '"seed": 0', '"seed": 1'), "its id"),
@@ -196,7 +196,7 @@ def test_nothing_half_written_is_ever_at_the_name(tmp_path):
     path.write_text("old")
 
     def fail():
-        with published(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             raise OSError("disk full")
 

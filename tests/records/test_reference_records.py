@@ -14,7 +14,7 @@ from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import load
 from slt_bench.jobs.grid import jobs
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.records.status import look
+from slt_bench.records.status import job_status
 from slt_bench.registry import load_registry
 
 FOLDER = Path(__file__).parents[2] / "results" / "lenet_mnist"
@@ -35,7 +35,7 @@ def test_every_job_has_a_record_and_none_is_stale(found):
     expected = jobs(load("lenet_mnist"), load_registry())
     assert found.problems == {}
     assert {job.id for job in expected} == set(found.records)
-    overview = look(expected, FOLDER)
+    overview = job_status(expected, FOLDER)
     assert set(overview.states.values()) <= {"done", "collapsed"}
 
 

@@ -11,9 +11,9 @@ from slt_bench.execution.planning.cost import from_records
 from slt_bench.jobs.benchmark import resolve_settings
 from slt_bench.records import Record, runs, write
 from slt_bench.records.attempts import CHECKPOINT, end_attempt, start_attempt, write_progress
-from slt_bench.records.lock import CLAIM, claimed
+from slt_bench.records.lock import CLAIM, lock_job
 from slt_bench.records.runs import begin, close_units
-from slt_bench.records.status import look
+from slt_bench.records.status import job_status
 from slt_bench.registry import fingerprint, load_registry, suite_folder
 from slt_bench.training.checkpoint import Checkpoint, write_checkpoint
 
@@ -35,7 +35,7 @@ def put(tmp_path):
 
 
 def state(job, folder):
-    return look([job], folder).states[job.id]
+    return job_status([job], folder).states[job.id]
 
 
 @pytest.mark.parametrize("status", ["done", "collapsed", "diverged", "failed"])
@@ -51,7 +51,7 @@ def test_a_job_without_a_trace_is_missing(make_job, tmp_path):
 def test_a_claimed_job_runs_and_after_its_process_is_dead(make_job, tmp_path):
     folder = tmp_path / make_job().folder
     folder.mkdir()
-    with claimed(folder):
+    with lock_job(folder):
         assert state(make_job(), tmp_path) == "running"
         claim = json.loads((folder / CLAIM).read_text())
     (folder / CLAIM).write_text(json.dumps(claim | {"started": "another process"}))
@@ -77,7 +77,7 @@ def test_counts_are_in_a_fixed_order_and_complete(make_job, put, tmp_path):
     jobs = [make_job(seed=seed) for seed in range(4)]
     put(jobs[0])
     put(jobs[1], status="failed")
-    overview = look(jobs, tmp_path)
+    overview = job_status(jobs, tmp_path)
     assert list(overview.counts().items()) == [("done", 1), ("failed", 1), ("missing", 2)]
     assert overview.in_state(jobs, "missing") == jobs[2:]
 
@@ -87,7 +87,7 @@ def test_the_cost_is_the_median_of_jobs_of_the_kind(make_job, put, tmp_path):
         put(make_job(seed=seed), seconds={"total": total})
     put(make_job(method="gates"), seconds={"total": 1000.0})
     todo = [make_job(seed=8), make_job(seed=9), make_job(arch="conv2")]
-    costs = from_records(look(todo, tmp_path).found.records.values())
+    costs = from_records(job_status(todo, tmp_path).found.records.values())
     total = costs.total(todo)
     assert (total.seconds, total.known, total.unknown) == (20.0, 2, 1)
     assert total.core_hours == pytest.approx(20 / 3600)
@@ -105,7 +105,7 @@ def place(make_job, tmp_path):
 
 
 def words(job, folder):
-    return look([job], folder).details.get(job.id, "")
+    return job_status([job], folder).details.get(job.id, "")
 
 
 def keep(place, fraction):
@@ -115,7 +115,7 @@ def keep(place, fraction):
 def test_what_an_open_run_is_to_start_waits(make_job, tmp_path):
     jobs = [make_job(seed=seed) for seed in range(3)]
     run = begin(tmp_path, "slurm", jobs, [jobs[:2]])
-    overview = look(jobs, tmp_path)
+    overview = job_status(jobs, tmp_path)
     assert list(overview.counts().items()) == [("waiting", 2), ("missing", 1)]
     assert overview.details == {job.id: f"slurm, since {run.started}" for job in jobs[:2]}
     assert overview.runs == [run]
@@ -130,7 +130,7 @@ def test_a_job_of_a_run_that_has_ended_is_missing_again(make_job, tmp_path):
 
 def test_a_claim_and_a_record_go_before_the_wish(make_job, put, place, tmp_path):
     begin(tmp_path, "local", [make_job()], [[make_job()]])
-    with claimed(place):
+    with lock_job(place):
         assert state(make_job(), tmp_path) == "running"
     put(make_job())
     assert state(make_job(), tmp_path) == "done"
@@ -143,7 +143,7 @@ def test_a_job_that_was_begun_and_ended_without_a_record_is_stopped(make_job, pl
     keep(place, 0.4)
     start_attempt(place, "local")
     assert words(make_job(), tmp_path) == "attempt 2; killed; checkpoint at 40%"
-    assert look([make_job()], tmp_path).fractions == {make_job().id: 0.4}
+    assert job_status([make_job()], tmp_path).fractions == {make_job().id: 0.4}
 
 
 def test_a_job_that_was_begun_waits_again_where_a_run_is_to_go_on(make_job, place, tmp_path):
@@ -165,14 +165,14 @@ def test_a_job_whose_task_is_over_is_stopped_and_says_why(make_job, tmp_path):
 
 
 def test_a_running_job_tells_who_runs_it_and_how_far_it_is(make_job, place, tmp_path):
-    with claimed(place):
+    with lock_job(place):
         start_attempt(place, "local")
         who = f"attempt 1; process {os.getpid()} on {socket.gethostname()}"
         assert words(make_job(), tmp_path) == f"{who}; 0%"
         keep(place, 0.25)
         assert words(make_job(), tmp_path) == f"{who}; 25%", "where it goes on from"
         write_progress(place, 0.6)
-        overview = look([make_job()], tmp_path)
+        overview = job_status([make_job()], tmp_path)
         assert overview.details[make_job().id] == f"{who}; 60%"
         assert overview.fractions[make_job().id] == 0.6
 
@@ -204,14 +204,14 @@ def code(method):
 
 def test_methods_are_loaded_only_for_records_of_other_code(make_job, put, tmp_path):
     put(make_job(), provenance={"method_code": code("edgepopup")})
-    overview = look([make_job(), make_job(seed=1)], tmp_path, never)
+    overview = job_status([make_job(), make_job(seed=1)], tmp_path, never)
     assert overview.states == {make_job().id: "done", make_job(seed=1).id: "missing"}
     put(make_job(), provenance={"method_code": "0123456789abcdef"})
     with pytest.raises(AssertionError, match="the methods were loaded"):
-        look([make_job()], tmp_path, never)
+        job_status([make_job()], tmp_path, never)
     put(make_job(), provenance={})
     with pytest.raises(AssertionError, match="the methods were loaded"):
-        look([make_job()], tmp_path, never)
+        job_status([make_job()], tmp_path, never)
 
 
 def test_other_code_alone_makes_no_record_stale(make_job, put, tmp_path):
@@ -270,7 +270,7 @@ def test_a_claim_of_a_task_that_is_over_is_dead_however_fresh_its_heart(make_job
 def test_costs_are_those_of_the_device(make_job, put, tmp_path):
     put(make_job(seed=0), seconds={"total": 100.0}, provenance={"device": "cpu"})
     put(make_job(seed=1), seconds={"total": 1.0}, provenance={"device": "cuda"})
-    found = look([], tmp_path).found.records.values()
+    found = job_status([], tmp_path).found.records.values()
     assert from_records(found).seconds(make_job(seed=2)) == 100.0
     assert from_records(found, "cuda").seconds(make_job(seed=2)) == 1.0
     assert from_records(found, "cuda").total([make_job(seed=2)]).gpu_hours == pytest.approx(1 / 3600)

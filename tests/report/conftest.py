@@ -9,26 +9,28 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from material import PENDING, add_record
 
-from slt_bench.records import Found
-from slt_bench.report.build import Source, build
+from slt_bench.records import LoadedRecords
+from slt_bench.report.build import ReportSource, build
 
 
 @pytest.fixture
 def found(standard):
     """The records of `standard`, which a test may change."""
-    return Found(dict(standard.records), dict(standard.problems))
+    return LoadedRecords(dict(standard.records), dict(standard.problems))
 
 
 @pytest.fixture(scope="session")
 def drawn(standard, tmp_path_factory):
     """The report of `standard`, drawn once; its page is in the report's folder."""
-    return build(Source("tiny", standard, title="A title & more", pending=PENDING), tmp_path_factory.mktemp("drawn"))
+    return build(
+        ReportSource("tiny", standard, title="A title & more", pending=PENDING), tmp_path_factory.mktemp("drawn")
+    )
 
 
 @pytest.fixture(scope="session")
 def standard(make_job):
     """Records of four methods and dense, one lost seed, and a label with markup in it."""
-    result = Found(problems={"some/record.json": "status: <b>wrong</b>"})
+    result = LoadedRecords(problems={"some/record.json": "status: <b>wrong</b>"})
     curves = {"gates": 0.95, "edgepopup": 0.9, "random_mask": 0.1, "<script>alert(1)</script>": 0.8}
     for label, top in curves.items():
         for sparsity in (0.5, 0.9, 0.98):

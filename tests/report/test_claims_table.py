@@ -5,8 +5,8 @@ import math
 import pytest
 
 from slt_bench.analysis.statistics import Interval
-from slt_bench.analysis.verdicts import Judged
-from slt_bench.jobs.paper_claims import Claim
+from slt_bench.analysis.verdicts import ClaimVerdict
+from slt_bench.jobs.paper_claims import PaperClaim
 from slt_bench.report.tables.claims import claims_frame, claims_table
 
 ABOUT = {"who": "A", "where": "p. 1", "method": "gates", "arch": "conv2", "dataset": "cifar10"}
@@ -36,7 +36,7 @@ RATIO = {"ratio": 2.0, "baseline": "edgepopup", "relation": "about"}
     ],
 )
 def test_a_claim_and_what_was_measured_are_told_in_words(values, claimed, measured):
-    one = Judged(Claim(**ABOUT | values), "not held", Interval(0.5, 0.49, 0.51, 3), "why")
+    one = ClaimVerdict(PaperClaim(**ABOUT | values), "not held", Interval(0.5, 0.49, 0.51, 3), "why")
     table = claims_table([one])
     assert table.rows[0][1:] == [claimed, measured, "not held", "why"]
     assert table.rows[0][0].startswith("A: gates")
@@ -44,12 +44,12 @@ def test_a_claim_and_what_was_measured_are_told_in_words(values, claimed, measur
 
 
 def test_a_bound_is_told():
-    one = Judged(Claim(**ABOUT | RATIO), "undecided", Interval(1.5, 1.2, 1.8, 3), "why", "at least")
+    one = ClaimVerdict(PaperClaim(**ABOUT | RATIO), "undecided", Interval(1.5, 1.2, 1.8, 3), "why", "at least")
     assert claims_table([one]).rows[0][2:] == ["at least 1.50 ± 0.30 (n=3)", "undecided", "why"]
     assert claims_frame([one]).loc[0, ["bound", "verdict"]].tolist() == ["at least", "undecided"]
 
 
 def test_what_was_not_measured_has_a_dash():
-    one = Judged(Claim(**ABOUT | RATIO), "not measured", None, "no record of gates")
+    one = ClaimVerdict(PaperClaim(**ABOUT | RATIO), "not measured", None, "no record of gates")
     assert claims_table([one]).rows[0][2:] == ["-", "not measured", "no record of gates"]
     assert math.isnan(claims_frame([one]).loc[0, "measured"])

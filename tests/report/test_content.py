@@ -8,11 +8,11 @@ import subprocess
 import pytest
 from material import add_record
 
-from slt_bench.records import Found, read
-from slt_bench.report.build import Source, build
+from slt_bench.records import LoadedRecords, read
+from slt_bench.report.build import ReportSource, build
 from slt_bench.report.tables.table import Table
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.files import seal
+from slt_bench.utils.files import add_checksum
 
 KINDS = {"accuracy", "comparable", "layers", "gap", "gates", "learning", "sanity", "cost-1"}
 NAMES = ["$x^2$", "_hidden", "a\nb", "%&#{}~\\", "|pipe|", "méthode ☃", "x" * 300, "</svg><b>", "[bold]", "../../up"]
@@ -47,19 +47,19 @@ def test_a_record_without_what_a_figure_needs_only_lacks_that_figure(found, tmp_
     for key, record in found.records.items():
         metrics = {name: record.metrics[name] for name in ("test_accuracy", "sparsity")}
         found.records[key] = record.model_copy(update={**bare, "metrics": metrics})
-    build(Source("tiny", found), tmp_path)
+    build(ReportSource("tiny", found), tmp_path)
     assert kinds(tmp_path / "figures") == {"accuracy", "comparable"}
 
 
 def test_bold_only_where_a_method_is_better_beyond_noise(make_job, tmp_path):
-    clear = Found()
+    clear = LoadedRecords()
     for seed in range(4):
         for label, accuracy in {"gates": 0.9, "edgepopup": 0.8}.items():
             job = make_job(label=label, method=label, sparsity=0.5, seed=seed)
             add_record(clear, job, "done", accuracy + 0.01 * seed)
             job = make_job(label=label, method=label, sparsity=0.9, seed=seed)
             add_record(clear, job, "done", accuracy - 0.3 * (seed % 2) * (label == "gates"))
-    (table,) = build(Source("tiny", clear), tmp_path).tables.values()
+    (table,) = build(ReportSource("tiny", clear), tmp_path).tables.values()
     bold = [cell for row in table.cells() for cell, stands_out in row if stands_out]
     assert bold == ["91.50 ± 2.05"]
     (written,) = (tmp_path / "tables").glob("accuracy*.md")
@@ -72,7 +72,7 @@ def test_times_of_two_machines_have_columns_and_figures_of_their_own(found, tmp_
     for key, record in found.records.items():
         if record.job.seed:
             found.records[key] = record.model_copy(update={"provenance": record.provenance | {"hardware": "another"}})
-    build(Source("tiny", found), tmp_path)
+    build(ReportSource("tiny", found), tmp_path)
     assert len(list((tmp_path / "figures").glob("cost-*.svg"))) == 2
     (table,) = (tmp_path / "tables").glob("cost-*.md")
     header, _, *rows = table.read_text().splitlines()
@@ -82,12 +82,12 @@ def test_times_of_two_machines_have_columns_and_figures_of_their_own(found, tmp_
 
 
 def test_networks_of_one_shape_are_drawn_over_their_width(make_job, tmp_path):
-    result = Found()
+    result = LoadedRecords()
     for arch, accuracy in {"mlp30_10": 0.8, "mlp150_50": 0.9, "lenet300": 0.95, "mlp300_300": 0.9}.items():
         for seed in range(2):
             job = make_job(label="gates", method="gates", arch=arch, seed=seed)
             add_record(result, job, "done", accuracy)
-    page = build(Source("tiny", result), tmp_path).page.read_text(encoding="utf-8")
+    page = build(ReportSource("tiny", result), tmp_path).page.read_text(encoding="utf-8")
     assert page.count("Over the width of the network</h") == 1
     files = {path.stem for path in (tmp_path / "figures").glob("width-*")}
     assert files == {"width-lenet300-digits-signed_constant-density"}
@@ -98,7 +98,7 @@ def test_networks_of_one_shape_are_drawn_over_their_width(make_job, tmp_path):
 
 
 def test_several_networks_are_shown_side_by_side(make_job, tmp_path):
-    result = Found()
+    result = LoadedRecords()
     for arch in ("lenet300", "conv2", "mlp30_10"):
         for seed in range(2):
             dense = make_job(label="dense", method="dense", arch=arch, sparsity=None, seed=seed)
@@ -107,7 +107,7 @@ def test_several_networks_are_shown_side_by_side(make_job, tmp_path):
                 for sparsity in (0.5, 0.9):
                     job = make_job(label=label, method=label, arch=arch, sparsity=sparsity, seed=seed)
                     add_record(result, job, "done", 1 - falls * sparsity)
-    page = build(Source("tiny", result), tmp_path).page.read_text(encoding="utf-8")
+    page = build(ReportSource("tiny", result), tmp_path).page.read_text(encoding="utf-8")
     assert page.index("Every network</h") < page.index("Sparsity at the accuracy of edgepopup</h")
     header, _, *rows = (tmp_path / "tables" / "sparsest.md").read_text().splitlines()
     assert header == "| method (purity) | lenet300 on digits | conv2 on digits |"
@@ -123,7 +123,7 @@ def test_jobs_without_a_record_are_shown(drawn):
 
 def test_an_unknown_baseline_is_refused(found, tmp_path):
     with pytest.raises(UserError, match="Did you mean edgepopup"):
-        build(Source("tiny", found, baseline="edgepop"), tmp_path)
+        build(ReportSource("tiny", found, baseline="edgepop"), tmp_path)
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex")
@@ -143,13 +143,13 @@ def compile_latex(folder, room):
 
 
 def test_no_name_breaks_a_report(make_job, tmp_path):
-    named = Found()
+    named = LoadedRecords()
     for label in NAMES:
         for seed in range(2):
             for sparsity in (0.5, 0.9):
                 changes = {"label": label, "method": "gates", "settings": {"x": label}, "init": "".join(NAMES)}
                 add_record(named, make_job(**changes, seed=seed, sparsity=sparsity), "done", 0.9)
-    report = build(Source("tiny", named, title="<title>", about="</p><b>"), tmp_path / "out")
+    report = build(ReportSource("tiny", named, title="<title>", about="</p><b>"), tmp_path / "out")
     text = report.page.read_text()
     assert "</svg><b>" not in text
     assert "</p><b>" not in text
@@ -170,9 +170,9 @@ def test_latex_takes_every_ascii_name(make_job, tmp_path):
 def test_damaged_records_are_listed_and_break_nothing(found, tmp_path):
     good = json.loads(next(iter(found.records.values())).model_dump_json())
     texts = {
-        "lacking": seal(json.dumps({name: value for name, value in good.items() if name != "status"})),
-        "nan": seal(json.dumps(good | {"metrics": {"test_accuracy": float("nan")}})),
-        "foreign": seal(json.dumps(good | {"schema_version": 99})),
+        "lacking": add_checksum(json.dumps({name: value for name, value in good.items() if name != "status"})),
+        "nan": add_checksum(json.dumps(good | {"metrics": {"test_accuracy": float("nan")}})),
+        "foreign": add_checksum(json.dumps(good | {"schema_version": 99})),
         "<img src=x onerror=alert(1)>": "no json",
     }
     for name, text in texts.items():
@@ -181,7 +181,7 @@ def test_damaged_records_are_listed_and_break_nothing(found, tmp_path):
     damaged = read(tmp_path / "results")
     assert len(damaged.problems) == 4
     found.problems |= damaged.problems
-    text = build(Source("tiny", found), tmp_path / "out").page.read_text()
+    text = build(ReportSource("tiny", found), tmp_path / "out").page.read_text()
     assert "<img" not in text
     assert "&lt;img src=x" in text
     for name in ("lacking", "nan", "foreign"):

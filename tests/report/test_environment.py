@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pytest
 
 from slt_bench import records
-from slt_bench.report.build import Source, build
+from slt_bench.report.build import ReportSource, build
 from slt_bench.report.style import RC, style
 
 DRAW = """
@@ -57,7 +57,7 @@ def test_figures_are_those_of_a_plain_environment(draw, tmp_path, backend):
     (tmp_path / "a file").touch()
     done = draw(SETTINGS.encode(), MPLBACKEND=backend, MPLCONFIGDIR=str(tmp_path / "a file"))
     assert done.returncode == 0, done.stderr
-    build(Source("tiny", records.read(tmp_path / "results")), tmp_path / "plain")
+    build(ReportSource("tiny", records.read(tmp_path / "results")), tmp_path / "plain")
     expected, found = (
         {path.name: path.read_bytes() for path in (tmp_path / out / "figures").iterdir()} for out in ("plain", "out")
     )

@@ -23,7 +23,7 @@ from slt_bench.report.figures.legends import methods
 from slt_bench.report.figures.networks import accuracy_by_network, sparsity_against
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
-from slt_bench.report.style import looks, style
+from slt_bench.report.style import assign_styles, style
 
 LABELS = ["biprop", "edgepopup", "gates", "hard_concrete", "iterand"]
 MORE = "signed_constant, not rescaled, 1 epoch, precision bf16"
@@ -77,18 +77,20 @@ def figure(request, table):
     many = pd.concat([costs.assign(label=costs["label"] + suffix) for suffix in ("", " of old", " anew")])
     others = dict(zip(TITLES, ("edgepopup", *("edgepopup_uniform",) * len(TITLES)), strict=False))
     makers = {
-        "accuracy": lambda: accuracy_over_sparsity(table, curves(table), looks(LABELS), "title"),
-        "sanity": lambda: sanity_checks(table, looks(LABELS)),
+        "accuracy": lambda: accuracy_over_sparsity(table, curves(table), assign_styles(LABELS), "title"),
+        "sanity": lambda: sanity_checks(table, assign_styles(LABELS)),
         "layers": lambda: layer_densities(parts),
         "gates": lambda: gate_histograms(bins),
-        "width": lambda: over_width(widths, looks(LABELS)),
-        "networks": lambda: accuracy_by_network(dict.fromkeys([*TITLES, "conv4", "conv6"], table), looks(LABELS)),
-        "against": lambda: sparsity_against(dict.fromkeys(TITLES, trade), others, looks(LABELS)),
-        "learning": lambda: learning_curves(epochs, looks(LABELS)),
-        "gaps": lambda: binarisation(table.assign(binarisation_gap=0.01, fractional=0.1), looks(LABELS)),
-        "comparable": lambda: highest_sparsity(reach, looks(LABELS), SPARSITIES),
-        "cost": lambda: accuracy_over_cost(costs, looks(LABELS)),
-        "cost of 12": lambda: accuracy_over_cost(many, looks(set(many["label"]))),
+        "width": lambda: over_width(widths, assign_styles(LABELS)),
+        "networks": lambda: accuracy_by_network(
+            dict.fromkeys([*TITLES, "conv4", "conv6"], table), assign_styles(LABELS)
+        ),
+        "against": lambda: sparsity_against(dict.fromkeys(TITLES, trade), others, assign_styles(LABELS)),
+        "learning": lambda: learning_curves(epochs, assign_styles(LABELS)),
+        "gaps": lambda: binarisation(table.assign(binarisation_gap=0.01, fractional=0.1), assign_styles(LABELS)),
+        "comparable": lambda: highest_sparsity(reach, assign_styles(LABELS), SPARSITIES),
+        "cost": lambda: accuracy_over_cost(costs, assign_styles(LABELS)),
+        "cost of 12": lambda: accuracy_over_cost(many, assign_styles(set(many["label"]))),
     }
     made = makers[request.param]()
     made.kind = request.param
@@ -132,7 +134,7 @@ SIMILAR = st.builds("{}{}{}{}{}".format, TEXTS, st.just("a" * 18), TEXTS, st.jus
 
 @given(st.lists(st.one_of(st.text(min_size=1), TEXTS, SIMILAR), unique=True, min_size=1, max_size=30))
 def test_distinct_labels_have_distinct_entries_in_legends(labels):
-    entries = methods(pd.DataFrame({"label": labels, "method": "mine"}), looks(labels))
+    entries = methods(pd.DataFrame({"label": labels, "method": "mine"}), assign_styles(labels))
     shown = [entry.get_label() for entry in entries]
     assert len(set(shown)) == len(labels)
     assert not any(text.startswith("_") for text in shown), "matplotlib would leave it out"
@@ -144,11 +146,13 @@ def test_distinct_labels_have_distinct_entries_in_legends(labels):
 
 ALIKE = ["a rather long label of variant number 1, smoothed", "a rather long label of variant number 2, smoothed"]
 DRAWN = {
-    "learning": lambda table: learning_curves(table.assign(epoch=1), looks(ALIKE)),
-    "cost": lambda table: accuracy_over_cost(table.assign(search_seconds=2.0, peak_memory_mb=3.0), looks(ALIKE)),
-    "gaps": lambda table: binarisation(table.assign(binarisation_gap=0.01, fractional=0.1), looks(ALIKE)),
-    "accuracy": lambda table: accuracy_over_sparsity(table, curves(table), looks(ALIKE), "title"),
-    "sanity": lambda table: sanity_checks(table, looks(ALIKE)),
+    "learning": lambda table: learning_curves(table.assign(epoch=1), assign_styles(ALIKE)),
+    "cost": lambda table: accuracy_over_cost(
+        table.assign(search_seconds=2.0, peak_memory_mb=3.0), assign_styles(ALIKE)
+    ),
+    "gaps": lambda table: binarisation(table.assign(binarisation_gap=0.01, fractional=0.1), assign_styles(ALIKE)),
+    "accuracy": lambda table: accuracy_over_sparsity(table, curves(table), assign_styles(ALIKE), "title"),
+    "sanity": lambda table: sanity_checks(table, assign_styles(ALIKE)),
     "layers": lambda table: layer_densities(table.assign(layer="weight", place=0, density=0.5)),
     "gates": lambda table: gate_histograms(table.assign(low=0.0, high=1.0, share=1.0)),
 }
@@ -195,7 +199,7 @@ def save_with(label, table, folder):
     rows = table[table["label"] == "gates"].assign(label=label, binarisation_gap=0.01, fractional=0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, svg, _ = save(binarisation(rows, looks([label])), folder, "figure")
+        _, svg, _ = save(binarisation(rows, assign_styles([label])), folder, "figure")
     return svg.read_text(encoding="utf-8")
 
 
@@ -213,7 +217,8 @@ def test_signs_that_no_font_has_warn_of_nothing(table, tmp_path):
 def test_the_axis_names_the_sparsities_near_one(table, sparsity):
     rows = table[(table["label"] == "gates") & (table["asked_sparsity"] == 0.99)]
     made = binarisation(
-        rows.assign(asked_sparsity=sparsity, sparsity=sparsity, binarisation_gap=0.0, fractional=0.0), looks(["gates"])
+        rows.assign(asked_sparsity=sparsity, sparsity=sparsity, binarisation_gap=0.0, fractional=0.0),
+        assign_styles(["gates"]),
     )
     (tick,), (text,) = made.axes[0].get_xticks(), made.axes[0].get_xticklabels()
     low, high = made.axes[0].get_xlim()
@@ -224,7 +229,7 @@ def test_the_axis_names_the_sparsities_near_one(table, sparsity):
 @pytest.mark.parametrize(("sparsest", "seen"), [(0.99, True), (0.9, False)])
 def test_twice_as_sparse_is_in_the_legend_only_where_it_can_be_seen(sparsest, seen):
     trade = pd.DataFrame({"label": "gates", "accuracy": 0.9, "baseline_sparsity": [0.5, 0.7], "sparsity": sparsest})
-    made = sparsity_against({"a network": trade}, {"a network": "edgepopup"}, looks(LABELS))
+    made = sparsity_against({"a network": trade}, {"a network": "edgepopup"}, assign_styles(LABELS))
     dotted = [curve for curve in made.axes[0].lines if curve.get_linestyle() == ":"]
     told = [text.get_text() for text in made.legends[0].get_texts()]
     assert ("1.8 times as sparse" in told) == bool(dotted) == seen
@@ -240,7 +245,7 @@ def test_twice_as_sparse_is_in_the_legend_only_where_it_can_be_seen(sparsest, se
 def test_panels_name_their_baselines_where_these_differ(baselines, below, panels):
     trade = pd.DataFrame({"label": "gates", "accuracy": 0.9, "baseline_sparsity": [0.5, 0.7], "sparsity": 0.8})
     made = sparsity_against(
-        {"one": trade, "two": trade}, dict(zip(("one", "two"), baselines, strict=True)), looks(LABELS)
+        {"one": trade, "two": trade}, dict(zip(("one", "two"), baselines, strict=True)), assign_styles(LABELS)
     )
     named = {axes.get_xlabel() for axes in made.axes if axes.get_visible()}
     assert made.get_supxlabel() == below
@@ -251,7 +256,7 @@ def test_of_sparsities_that_share_a_tick_the_roundest_is_told(table):
     counted = table[table["sparsity"].isin(SPARSITIES[:1])]
     near = [0.497, 0.5, 0.7998, 0.8, 0.8003, 0.899, 0.9, 0.979, 0.98]
     rows = pd.concat([counted.assign(sparsity=sparsity, asked_sparsity=sparsity) for sparsity in near])
-    made = accuracy_over_sparsity(rows, curves(rows), looks(LABELS), "title")
+    made = accuracy_over_sparsity(rows, curves(rows), assign_styles(LABELS), "title")
     made.canvas.draw()
     told = [labels_of(axes.xaxis)[1] for axes in made.axes]
     assert [texts for texts in told if texts] == [["0.5", "0.8", "0.9", "0.98"]]
@@ -266,7 +271,7 @@ def test_no_two_titles_touch(figure):
 def test_masks_of_one_asked_sparsity_stand_above_one_another(table):
     rows = table[table["sparsity"].isin(SPARSITIES[:1])].assign(asked_sparsity=0.9, sparsity=0.9)
     rows.loc[rows["label"] == "edgepopup", "sparsity"] = 0.8994
-    made = accuracy_over_sparsity(rows, curves(rows), looks(LABELS), "title")
+    made = accuracy_over_sparsity(rows, curves(rows), assign_styles(LABELS), "title")
     made.canvas.draw()
     places = position([0.8994, 0.9])
     shares = [float(np.ptp(places) / np.ptp(axes.get_xlim())) for axes in made.axes]
@@ -290,4 +295,4 @@ def test_seeds_that_all_reach_the_same_have_no_bars_and_no_error(table):
                 for width in (0.1, 1.0)
             ]
         )
-        assert over_width(rows, looks(LABELS)).axes
+        assert over_width(rows, assign_styles(LABELS)).axes

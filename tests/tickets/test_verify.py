@@ -15,7 +15,7 @@ from slt_bench.jobs.benchmark import Budget
 from slt_bench.tickets.ticket import read_ticket, write_ticket
 from slt_bench.tickets.verify import score_ticket, verify_ticket
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.files import seal
+from slt_bench.utils.files import add_checksum
 
 METHODS = ("gates", "gates_structured", "edgepopup", "random_mask")
 
@@ -65,7 +65,7 @@ def rewrite(path, **changes):
     """The record at `path` with other fields, and a right checksum."""
     content = json.loads(path.read_text())
     del content["checksum"]
-    path.write_text(seal(json.dumps(content | changes)) + "\n")
+    path.write_text(add_checksum(json.dumps(content | changes)) + "\n")
 
 
 def test_a_ticket_of_another_job_is_told(results, tmp_path):

@@ -13,7 +13,7 @@ from slt_bench.data.dataset import load as load_data
 from slt_bench.execution.worker.attempt import attempt, attempt_all
 from slt_bench.execution.worker.log import LOG
 from slt_bench.execution.worker.signals import Stopped, Stopper
-from slt_bench.execution.worker.task_spec import Silent, Work
+from slt_bench.execution.worker.task_spec import SilentListener, TaskSpec
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records.attempts import CHECKPOINT, read_attempts, start_attempt
@@ -29,7 +29,7 @@ def work(tmp_path, context):
     """A function that makes work of jobs, packed or not, in a folder of its own."""
 
     def make(jobs, pack=1, name="tiny"):
-        return Work(jobs=tuple(jobs), folder=tmp_path / name, context=context, pack=pack)
+        return TaskSpec(jobs=tuple(jobs), folder=tmp_path / name, context=context, pack=pack)
 
     return make
 
@@ -107,9 +107,9 @@ def test_other_architectures_go_beside_them(tmp_path):
 
 def test_jobs_in_a_pack_leave_the_records_of_jobs_alone(make_job, work):
     jobs = [make_job(method=name, seed=seed) for name in ("gates", "edgepopup", "random_mask") for seed in (0, 1)]
-    assert attempt_all(jobs, work(jobs, 4, "packed"), Silent(), Stopper()) == []
+    assert attempt_all(jobs, work(jobs, 4, "packed"), SilentListener(), Stopper()) == []
     for job in jobs:
-        assert attempt(job, work([job], name="alone"), Silent(), Stopper())
+        assert attempt(job, work([job], name="alone"), SilentListener(), Stopper())
     packed, alone = (records.read(work([], name=name).folder).records for name in ("packed", "alone"))
     assert packed.keys() == alone.keys() == {job.id for job in jobs}
     for key, one in packed.items():
@@ -125,7 +125,7 @@ def test_jobs_in_a_pack_leave_the_records_of_jobs_alone(make_job, work):
 def test_each_job_has_its_own_log(make_job, work):
     jobs = [make_job(seed=seed) for seed in (0, 1, 2)]
     one = work(jobs, 3)
-    attempt_all(jobs, one, Silent(), Stopper())
+    attempt_all(jobs, one, SilentListener(), Stopper())
     for job in jobs:
         log = (one.folder / job.folder / LOG).read_text(encoding="utf-8")
         assert log.count("attempt 1 at") == 1
@@ -182,7 +182,7 @@ def fails(request, tmp_path, monkeypatch):
 def test_a_job_that_fails_fails_alone(make_job, work, tmp_path):
     jobs = [make_job(seed=0), make_job(method="fails"), make_job(seed=1)]
     one = work(jobs, 3).model_copy(update={"plugins": (tmp_path / "plugins",)})
-    assert attempt_all(jobs, one, Silent(), Stopper()) == []
+    assert attempt_all(jobs, one, SilentListener(), Stopper()) == []
     found = records.read(one.folder).records
     assert [found[job.id].status for job in jobs] == ["done", "failed", "done"]
     failed = found[jobs[1].id]
@@ -193,12 +193,12 @@ def test_a_job_that_fails_fails_alone(make_job, work, tmp_path):
 def test_a_job_that_diverges_ends_alone(make_job, work):
     jobs = [make_job(seed=0), make_job(method="dense", sparsity=None, settings={"lr": 1e30})]
     one = work(jobs, 2)
-    attempt_all(jobs, one, Silent(), Stopper())
+    attempt_all(jobs, one, SilentListener(), Stopper())
     found = records.read(one.folder).records
     assert [found[job.id].status for job in jobs] == ["done", "diverged"]
 
 
-class StopsAfter(Silent):
+class StopsAfter(SilentListener):
     """Asks for a stop after some steps, as a signal does."""
 
     def __init__(self, steps, stopper):
@@ -220,8 +220,8 @@ def test_a_pack_that_is_stopped_goes_on_from_every_checkpoint(make_job, work):
         folder = stopped.folder / job.folder
         assert (folder / CHECKPOINT).exists()
         assert read_attempts(folder)[-1].outcome == "stopped by SIGTERM"
-    attempt_all(jobs, stopped, Silent(), Stopper())
-    attempt_all(jobs, whole, Silent(), Stopper())
+    attempt_all(jobs, stopped, SilentListener(), Stopper())
+    attempt_all(jobs, whole, SilentListener(), Stopper())
     found, expected = records.read(stopped.folder).records, records.read(whole.folder).records
     for key, record in found.items():
         assert read_attempts(stopped.folder / record.job.folder)[-1].resumed > 0
@@ -233,7 +233,7 @@ def test_what_died_without_a_word_goes_alone(make_job, work):
     one = work(jobs, 3)
     (one.folder / jobs[1].folder).mkdir(parents=True)
     start_attempt(one.folder / jobs[1].folder, "local")
-    attempt_all(jobs, one, Silent(), Stopper())
+    attempt_all(jobs, one, SilentListener(), Stopper())
     found = records.read(one.folder).records
     assert [found[job.id].provenance["packed"] for job in jobs] == [2, 1, 2]
 

@@ -4,12 +4,14 @@ import time
 
 from slt_bench.execution.worker.attempt import attempt_all
 from slt_bench.execution.worker.signals import Stopper
-from slt_bench.execution.worker.task_spec import Watcher, Work
+from slt_bench.execution.worker.task_spec import ProgressListener, TaskSpec
 
 WAIT_SECONDS = 1.0
 
 
-def run_inline(work: Work, watcher: Watcher, stopper: Stopper, *, captures: bool = False, echoes: bool = False) -> None:
+def run_inline(
+    work: TaskSpec, watcher: ProgressListener, stopper: Stopper, *, captures: bool = False, echoes: bool = False
+) -> None:
     """Run every open job that no other living process runs, and wait for those that one does.
 
     Args:

@@ -17,10 +17,10 @@ from slt_bench.execution.executors import local_child
 from slt_bench.execution.worker.log import LOG
 from slt_bench.execution.worker.run_job import failed_record
 from slt_bench.execution.worker.signals import Stopped, Stopper
-from slt_bench.execution.worker.task_spec import Watcher, Work
+from slt_bench.execution.worker.task_spec import ProgressListener, TaskSpec
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records.attempts import read_progress
-from slt_bench.records.lock import claimed, is_held
+from slt_bench.records.lock import is_locked, lock_job
 from slt_bench.utils.cores import count_cores
 from slt_bench.utils.errors import StorageError, UserError
 from slt_bench.utils.files import make_folder, storage_error
@@ -63,7 +63,9 @@ class _Child:
     log: Path
 
 
-def run_local(work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot], cores: int | None = None) -> None:
+def run_local(
+    work: TaskSpec, watcher: ProgressListener, stopper: Stopper, slots: Sequence[Slot], cores: int | None = None
+) -> None:
     """Run every open job in a process of its own.
 
     Jobs start in their order, except that one that needs more cores than are free lets later ones go first.
@@ -87,7 +89,7 @@ def run_local(work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Sl
 
 class _Pool:
     def __init__(
-        self, work: Work, watcher: Watcher, stopper: Stopper, slots: Sequence[Slot], cores: int | None
+        self, work: TaskSpec, watcher: ProgressListener, stopper: Stopper, slots: Sequence[Slot], cores: int | None
     ) -> None:
         self.work, self.watcher, self.stopper, self.cores = work, watcher, stopper, cores
         self.free = deque(slots)
@@ -130,7 +132,7 @@ class _Pool:
 
     def _is_elsewhere(self, job: Job) -> bool:
         """Whether another living process is at the job; then we look again only after a while."""
-        if not is_held(self.work.folder / job.folder):
+        if not is_locked(self.work.folder / job.folder):
             return False
         self.not_before[job.id] = time.monotonic() + BUSY_SECONDS
         return True
@@ -199,7 +201,7 @@ class _Pool:
     def _fail(self, job: Job, reason: str) -> None:
         """Record that a job has failed whose process could not say so."""
         record = failed_record(job, reason)
-        with claimed(self.work.folder / job.folder) as mine:
+        with lock_job(self.work.folder / job.folder) as mine:
             if mine:
                 records.write(self.work.folder / job.folder, record)
                 self.watcher.ended(record)

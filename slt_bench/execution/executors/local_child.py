@@ -16,13 +16,13 @@ from pathlib import Path
 from slt_bench.execution.executors.fork_server import start_server
 from slt_bench.execution.worker.signals import SIGNALS, Stopped, Stopper
 from slt_bench.execution.worker.task import run_unit
-from slt_bench.execution.worker.task_spec import Work
+from slt_bench.execution.worker.task_spec import TaskSpec
 from slt_bench.utils.errors import UserError
 
 BUSY = 75  # exit code: another process is at a job
 
 
-def start(work: Work, log: Path, environment: Mapping[str, str]) -> ForkServerProcess:
+def start(work: TaskSpec, log: Path, environment: Mapping[str, str]) -> ForkServerProcess:
     """Start a process. It is asked to stop when the one that calls this ends, whatever ends that.
 
     Args:
@@ -53,7 +53,7 @@ def _exit_code(work: str) -> int:
         with Stopper() as stopper:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             threading.Thread(target=_stop_with_parent, daemon=True).start()
-            return BUSY if run_unit(Work.model_validate_json(work), stopper) else 0
+            return BUSY if run_unit(TaskSpec.model_validate_json(work), stopper) else 0
     except Stopped as stopped:
         return 128 + stopped.signum
     except UserError as error:

@@ -8,7 +8,7 @@ from statistics import median
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records import Record
 
-Kind = tuple[str, ...]
+JobKind = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Costs:
         hardware: Where that was measured.
     """
 
-    known: Mapping[Kind, Cost] = field(default_factory=dict)
+    known: Mapping[JobKind, Cost] = field(default_factory=dict)
     hardware: tuple[str, ...] = ()
 
     def of(self, job: Job) -> Cost | None:
@@ -64,7 +64,7 @@ class Costs:
         first = {kind(job): job for job in reversed(jobs)}
         return [job for key, job in reversed(first.items()) if key not in self.known]
 
-    def and_also(self, measured: Mapping[Kind, Cost], hardware: str) -> "Costs":
+    def and_also(self, measured: Mapping[JobKind, Cost], hardware: str) -> "Costs":
         """These and others, which give way to these."""
         return Costs({**measured, **self.known}, tuple(sorted({*self.hardware, hardware})))
 
@@ -88,7 +88,7 @@ class Total:
 
 def from_records(found: Iterable[Record], device: str = "cpu") -> Costs:
     """Median costs of the records of each kind that were made on such a device: cpu or cuda."""
-    by_kind: dict[Kind, list[Record]] = defaultdict(list)
+    by_kind: dict[JobKind, list[Record]] = defaultdict(list)
     hardware: set[str] = set()
     for record in found:
         made_on = record.provenance.get("device", "cpu")
@@ -98,7 +98,7 @@ def from_records(found: Iterable[Record], device: str = "cpu") -> Costs:
     return Costs({key: _median(records) for key, records in by_kind.items()}, tuple(sorted(hardware)))
 
 
-def kind(job: Job) -> Kind:
+def kind(job: Job) -> JobKind:
     """What jobs of about the same cost have in common."""
     return (job.method, job.arch, job.data_name, job.budget.model_dump_json(), str(job.smoke))
 

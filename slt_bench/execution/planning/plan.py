@@ -13,13 +13,13 @@ from slt_bench.execution.executors.local import Slot, make_slots, run_local
 from slt_bench.execution.executors.slurm import queue
 from slt_bench.execution.executors.slurm import submit as slurm
 from slt_bench.execution.planning.arrays import Array, Needs, arrange, packs
-from slt_bench.execution.planning.cost import Cost, Costs, Kind, from_records, kind
+from slt_bench.execution.planning.cost import Cost, Costs, JobKind, from_records, kind
 from slt_bench.execution.planning.probe import probe
 from slt_bench.execution.planning.resources import needs_of, threads_of, with_options
 from slt_bench.execution.worker.signals import Stopper
-from slt_bench.execution.worker.task_spec import Context, Watcher, Work
+from slt_bench.execution.worker.task_spec import Context, ProgressListener, TaskSpec
 from slt_bench.jobs.benchmark import Job
-from slt_bench.records import Found, runs
+from slt_bench.records import LoadedRecords, runs
 from slt_bench.records.runs import Executor
 from slt_bench.registry import plugin_folders
 from slt_bench.utils.cores import check_threads, count_cores, threads_of_environment
@@ -33,7 +33,7 @@ EXECUTORS: Mapping[str, Asked] = {"auto": "auto", "inline": "inline", "local": "
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExecutionOptions:
     """How the user wants jobs to be run; as the options of `run`."""
 
     executor: Asked = "auto"
@@ -100,7 +100,7 @@ class Plan:
         notes: What a person should know.
     """
 
-    wish: Wish
+    wish: ExecutionOptions
     executor: Executor
     device: str
     jobs: tuple[Job, ...]
@@ -117,7 +117,7 @@ class Plan:
         return len(self.slots) or sum(array.parallel for array in self.arrays) or 1
 
 
-def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
+def make_plan(jobs: Sequence[Job], found: LoadedRecords, wish: ExecutionOptions) -> Plan:
     """How jobs would be run.
 
     Args:
@@ -137,7 +137,7 @@ def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
     return plan
 
 
-def settled(wish: Wish, jobs: Sequence[Job], found: Found) -> Wish:
+def settled(wish: ExecutionOptions, jobs: Sequence[Job], found: LoadedRecords) -> ExecutionOptions:
     """Return the wish with the executor that `auto` means for jobs: local where several fit at once, else inline.
 
     On GPUs, several fit where there are several devices, or `jobs_per_gpu` is above 1: a process a job would load its
@@ -152,7 +152,9 @@ def stamps(jobs: Sequence[Job], folder: Path) -> dict[str, str]:
     return {key: stamp for key, stamp in found.items() if stamp}
 
 
-def make_work(plan: Plan, jobs: Sequence[Job], folder: Path, data_root: Path, superseded: Mapping[str, str]) -> Work:
+def make_work(
+    plan: Plan, jobs: Sequence[Job], folder: Path, data_root: Path, superseded: Mapping[str, str]
+) -> TaskSpec:
     """The plan's jobs, and those that wait or run elsewhere, as plain data.
 
     Args:
@@ -163,7 +165,7 @@ def make_work(plan: Plan, jobs: Sequence[Job], folder: Path, data_root: Path, su
         superseded: What tells records that are to be replaced, as from `stamps`; may name other jobs too.
     """
     context = Context(data_root.absolute(), plan.device, plan.wish.asked_threads, plan.wish.checkpoint_seconds)
-    return Work(
+    return TaskSpec(
         jobs=tuple(jobs),
         superseded={job.id: superseded[job.id] for job in jobs if job.id in superseded},
         folder=folder.absolute(),
@@ -175,7 +177,7 @@ def make_work(plan: Plan, jobs: Sequence[Job], folder: Path, data_root: Path, su
     )
 
 
-def carry_out(plan: Plan, work: Work, jobs: Sequence[Job], watcher: Watcher, stopper: Stopper) -> None:
+def carry_out(plan: Plan, work: TaskSpec, jobs: Sequence[Job], watcher: ProgressListener, stopper: Stopper) -> None:
     """Do it, with this process or on this machine; returns when all is done.
 
     Args:
@@ -201,7 +203,7 @@ def carry_out(plan: Plan, work: Work, jobs: Sequence[Job], watcher: Watcher, sto
         runs.end(work.folder, run)
 
 
-def submit(plan: Plan, work: Work, jobs: Sequence[Job]) -> int:
+def submit(plan: Plan, work: TaskSpec, jobs: Sequence[Job]) -> int:
     """Give SLURM what it does not have yet; how many tasks.
 
     Args:
@@ -218,13 +220,13 @@ def submit(plan: Plan, work: Work, jobs: Sequence[Job]) -> int:
     return sum(len(array.units) for array in plan.arrays)
 
 
-def scripts(plan: Plan, work: Work) -> list[str]:
+def scripts(plan: Plan, work: TaskSpec) -> list[str]:
     """What sbatch would be given, a text for each kind of machine that is needed."""
     first = {array.needs: array for array in reversed(plan.arrays)}
     return [slurm.script(array, work, work.folder / runs.RUNS / "RUN", plan.wish.slurm) for array in first.values()]
 
 
-def _device(wish: Wish) -> str:
+def _device(wish: ExecutionOptions) -> str:
     if wish.executor != "slurm":
         return pick_device(wish.device)
     return "cuda" if wish.device == "cuda" or wish.slurm.get("gpus_per_node") else "cpu"
@@ -235,7 +237,7 @@ def _needs(plan: Plan) -> Callable[[Job], Needs]:
     return with_options(needs, plan.wish.slurm)
 
 
-def _on_this_machine(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
+def _on_this_machine(jobs: Sequence[Job], found: LoadedRecords, wish: ExecutionOptions) -> Plan:
     """The plan as far as it depends on this machine: the executor, and the threads and slots of jobs."""
     device = _device(wish)
     costs = from_records(found.records.values(), device.partition(":")[0])
@@ -251,7 +253,7 @@ def _on_this_machine(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
     return replace(plan, executor="local", slots=slots, cores=count_cores() if shares else None)
 
 
-def _threads(jobs: Sequence[Job], wish: Wish) -> dict[str, int]:
+def _threads(jobs: Sequence[Job], wish: ExecutionOptions) -> dict[str, int]:
     """The CPU threads of each job on this machine, by id; no more than its share of the cores with --max-parallel."""
     cores = count_cores()
     most = max(1, cores // (wish.max_parallel or 1))
@@ -270,7 +272,7 @@ def _probed(plan: Plan) -> Plan:
     """The plan with the costs of unknown kinds, measured with the threads that their jobs will have."""
     here = plan.device if plan.device == "cpu" or torch.cuda.is_available() else "cpu"
     needs, before = _needs(plan), torch.get_num_threads()
-    measured: dict[Kind, Cost] = {}
+    measured: dict[JobKind, Cost] = {}
     notes: list[str] = []
     for job in plan.costs.unknown_kinds(plan.jobs):
         here_or_there = needs(job).cpus if plan.executor == "slurm" else plan.wish.asked_threads or before

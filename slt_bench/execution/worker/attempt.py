@@ -10,11 +10,11 @@ from slt_bench import records
 from slt_bench.execution.worker.log import job_log
 from slt_bench.execution.worker.run_job import failed_record, running
 from slt_bench.execution.worker.signals import Stopped, Stopper
-from slt_bench.execution.worker.task_spec import Watcher, Work
+from slt_bench.execution.worker.task_spec import ProgressListener, TaskSpec
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records import JOB, Record
 from slt_bench.records.attempts import Attempt, end_attempt, read_attempts, start_attempt, task_id, write_progress
-from slt_bench.records.lock import claimed
+from slt_bench.records.lock import lock_job
 from slt_bench.training.pack import Pack
 from slt_bench.training.step import Driven, drive
 from slt_bench.utils.errors import StorageError
@@ -26,14 +26,26 @@ log = logging.getLogger("slt_bench.job")
 
 
 def attempt(
-    job: Job, work: Work, watcher: Watcher, stopper: Stopper, *, captures: bool = False, echoes: bool = False
+    job: Job,
+    work: TaskSpec,
+    watcher: ProgressListener,
+    stopper: Stopper,
+    *,
+    captures: bool = False,
+    echoes: bool = False,
 ) -> bool:
     """As `attempting`, with the steps of the job's search taken."""
     return drive(attempting(job, work, watcher, stopper, captures=captures, echoes=echoes))
 
 
 def attempt_all(
-    jobs: Sequence[Job], work: Work, watcher: Watcher, stopper: Stopper, *, captures: bool = False, echoes: bool = False
+    jobs: Sequence[Job],
+    work: TaskSpec,
+    watcher: ProgressListener,
+    stopper: Stopper,
+    *,
+    captures: bool = False,
+    echoes: bool = False,
 ) -> list[Job]:
     """Run jobs, as many together as the work's packs hold.
 
@@ -70,8 +82,8 @@ def attempt_all(
 
 def attempting(
     job: Job,
-    work: Work,
-    watcher: Watcher,
+    work: TaskSpec,
+    watcher: ProgressListener,
     stopper: Stopper,
     *,
     captures: bool = False,
@@ -100,7 +112,7 @@ def attempting(
         return True
     folder = work.folder / job.folder
     make_folder(folder)
-    with claimed(folder) as mine:
+    with lock_job(folder) as mine:
         if not mine:
             return False
         if work.has_ended(job):  # elsewhere, between the two looks
@@ -115,7 +127,7 @@ def attempting(
     return True
 
 
-def _run(job: Job, work: Work, watcher: Watcher, stopper: Stopper, packed: int) -> Driven[Record]:
+def _run(job: Job, work: TaskSpec, watcher: ProgressListener, stopper: Stopper, packed: int) -> Driven[Record]:
     folder = work.folder / job.folder
     if reason := _why_hopeless(read_attempts(folder)):
         record = failed_record(job, reason)
@@ -134,7 +146,7 @@ def _run(job: Job, work: Work, watcher: Watcher, stopper: Stopper, packed: int) 
 
 
 @contextlib.contextmanager
-def _noted(job: Job, work: Work) -> Iterator[list[str]]:
+def _noted(job: Job, work: TaskSpec) -> Iterator[list[str]]:
     """Write the attempt's start and end into the job's folder and log."""
     folder = work.folder / job.folder
     number = start_attempt(folder, work.executor)

@@ -18,7 +18,7 @@ WORTH_SECONDS = 10.0  # of work: less is not kept at the end of a search
 log = logging.getLogger("slt_bench.job")
 
 
-class CheckpointKeeper:
+class JobCheckpointWriter:
     """Keeps the state of a job's search in its folder.
 
     Args:

@@ -13,9 +13,9 @@ import torch
 
 from slt_bench import records
 from slt_bench.data.catalogue import DatasetInfo
-from slt_bench.data.dataset import Dataset, sealed
+from slt_bench.data.dataset import Dataset, locked_test_split
 from slt_bench.data.dataset import load as load_data
-from slt_bench.execution.worker.checkpoint_writer import CheckpointKeeper
+from slt_bench.execution.worker.checkpoint_writer import JobCheckpointWriter
 from slt_bench.jobs.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
 from slt_bench.method import Method
 from slt_bench.network.frozen import FrozenNetwork
@@ -38,7 +38,7 @@ class ImpureError(Exception):
 
 
 def measuring(
-    job: Job, folder: Path, data_root: Path, device: torch.device, keeper: CheckpointKeeper, on_step: OnStep
+    job: Job, folder: Path, data_root: Path, device: torch.device, keeper: JobCheckpointWriter, on_step: OnStep
 ) -> Driven[dict[str, object]]:
     """Search, write the ticket as `CANDIDATE` into the job's folder, and score it; yields the steps of the search.
 
@@ -67,7 +67,7 @@ def measuring(
     rng_state.seed_all(job.seed)
     registry = load_registry()
     weight_hash = network.weight_hash()
-    with sealed(f"{job.method} learns"):
+    with locked_test_split(f"{job.method} learns"):
         method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
         clock.lap("build")
         with keeper.stopper.deferred():

@@ -12,7 +12,7 @@ import torch
 
 from slt_bench import records
 from slt_bench.data.catalogue import known_hash
-from slt_bench.execution.worker.checkpoint_writer import CheckpointKeeper
+from slt_bench.execution.worker.checkpoint_writer import JobCheckpointWriter
 from slt_bench.execution.worker.measure import CANDIDATE, measuring
 from slt_bench.execution.worker.signals import Stopper
 from slt_bench.execution.worker.task_spec import Context
@@ -69,7 +69,7 @@ def running(
     device = torch.device(pick_device(context.device))
     code = fingerprint(Path(inspect.getfile(method_class)))
     identity = {"job": job.id, "version": method_class.version, "code": code, "device": device.type}
-    keeper = CheckpointKeeper(folder, identity, context.checkpoint_seconds, stopper or Stopper())
+    keeper = JobCheckpointWriter(folder, identity, context.checkpoint_seconds, stopper or Stopper())
     if context.threads:
         torch.set_num_threads(context.threads)
     keep_freed_memory()

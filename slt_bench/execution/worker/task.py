@@ -5,7 +5,7 @@ from time import monotonic, sleep
 
 from slt_bench.execution.worker.attempt import attempt_all, died
 from slt_bench.execution.worker.signals import Stopper
-from slt_bench.execution.worker.task_spec import Silent, Work
+from slt_bench.execution.worker.task_spec import SilentListener, TaskSpec
 from slt_bench.jobs.benchmark import Job
 from slt_bench.registry import VARIABLE
 from slt_bench.utils.import_torch import OPTIMISERS, load_torch
@@ -13,7 +13,7 @@ from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 WAIT_SECONDS = 2.0
 
 
-def run_unit(work: Work, stopper: Stopper, patience: float = 0.0) -> list[Job]:
+def run_unit(work: TaskSpec, stopper: Stopper, patience: float = 0.0) -> list[Job]:
     """Run the jobs; those whose last attempt ended without a word come last, so that they end no other's.
 
     Args:
@@ -33,7 +33,7 @@ def run_unit(work: Work, stopper: Stopper, patience: float = 0.0) -> list[Job]:
     left = sorted(work.jobs, key=lambda job: died(work.folder / job.folder))
     end = monotonic() + patience
     while True:
-        left = attempt_all(left, work, Silent(), stopper, captures=True)
+        left = attempt_all(left, work, SilentListener(), stopper, captures=True)
         if not left or monotonic() > end:
             return left
         sleep(WAIT_SECONDS)

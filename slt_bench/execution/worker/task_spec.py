@@ -30,7 +30,7 @@ class Context:
     checkpoint_seconds: float = 180.0
 
 
-class Work(BaseModel):
+class TaskSpec(BaseModel):
     """Jobs for one process.
 
     Attributes:
@@ -68,14 +68,14 @@ class Work(BaseModel):
         """Whether the job has a record other than the one that is to be superseded."""
         return checksum(self.folder / job.folder) not in ("", self.superseded.get(job.id, ""))
 
-    def only(self, jobs: Sequence[Job]) -> "Work":
+    def only(self, jobs: Sequence[Job]) -> "TaskSpec":
         """The same for some of its jobs."""
         ids = {job.id for job in jobs}
         kept = {key: value for key, value in self.superseded.items() if key in ids}
         return self.model_copy(update={"jobs": tuple(jobs), "superseded": kept})
 
 
-class Watcher(Protocol):
+class ProgressListener(Protocol):
     """Who is told how the work goes."""
 
     def started(self, job: Job) -> None:
@@ -94,7 +94,7 @@ class Watcher(Protocol):
         """Something that a person should know."""
 
 
-class Silent:
+class SilentListener:
     """A watcher that tells nobody."""
 
     def started(self, job: Job) -> None:

@@ -16,12 +16,12 @@ from torch import Tensor
 from slt_bench.network.ops.in_place import numbers_of
 from slt_bench.network.streams import derive_seed
 
-Kind = Literal["normal", "uniform", "logistic"]
+Distribution = Literal["normal", "uniform", "logistic"]
 TABLE = 1 << 22
 PIECE = 1 << 20  # longer vectors are made of several pieces
 
 
-def noise(kind: Kind, like: Tensor, generator: torch.Generator) -> Tensor:
+def noise(kind: Distribution, like: Tensor, generator: torch.Generator) -> Tensor:
     """Independent random numbers, as many as `like` has.
 
     Args:
@@ -36,7 +36,7 @@ def noise(kind: Kind, like: Tensor, generator: torch.Generator) -> Tensor:
     return fresh_noise(kind, like, generator) if like.is_cuda else torch.cat(_pieces(kind, like.detach(), generator))
 
 
-def add_noise_(values: Tensor, kind: Kind, scale: float, generator: torch.Generator) -> Tensor:
+def add_noise_(values: Tensor, kind: Distribution, scale: float, generator: torch.Generator) -> Tensor:
     """Add scale * noise to (n,) values in their place; gradients pass through as if nothing had been added.
 
     Args:
@@ -60,14 +60,14 @@ def add_noise_(values: Tensor, kind: Kind, scale: float, generator: torch.Genera
     return values
 
 
-def _pieces(kind: Kind, like: Tensor, generator: torch.Generator) -> list[Tensor]:
+def _pieces(kind: Distribution, like: Tensor, generator: torch.Generator) -> list[Tensor]:
     """Numbers of the table, in pieces that make a vector together; not to be written to."""
     table, sizes = _table(kind), [len(part) for part in like.split(PIECE)]
     places = torch.randint(TABLE - PIECE, (1 + like.numel() // PIECE,), generator=generator).tolist()
     return [table[place : place + size].to(like.dtype) for place, size in zip(places, sizes, strict=False)]
 
 
-def fresh_noise(kind: Kind, like: Tensor, generator: torch.Generator) -> Tensor:
+def fresh_noise(kind: Distribution, like: Tensor, generator: torch.Generator) -> Tensor:
     """As `noise`, with numbers that were never used."""
     numbers = torch.empty_like(like, requires_grad=False)
     if kind == "normal":
@@ -78,6 +78,6 @@ def fresh_noise(kind: Kind, like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @cache
-def _table(kind: Kind) -> Tensor:
+def _table(kind: Distribution) -> Tensor:
     generator = torch.Generator().manual_seed(derive_seed("noise table", kind))
     return fresh_noise(kind, torch.empty(TABLE), generator)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from slt_bench.utils.errors import NotFiniteError
 
-Floats = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 FEW = 1 << 14  # numbers that any NumPy partitions as fast as a histogram finds their k-th
 FEW_OF_VECTORS = 1 << 19  # and those that a NumPy with wide vectors does: 2 MiB, about a processor's own cache
@@ -33,14 +33,14 @@ class Bracket:
     middle: float = math.nan
     half: float = 0.0
 
-    def keep_top(self, array: Floats, count: int, kept: Bools) -> None:
+    def keep_top(self, array: Float32Array, count: int, kept: Bools) -> None:
         """As without a bracket, of more than `FEW` numbers; 0 < count < n. The mask is written to `kept`, (n,)."""
         if not self._within(array, count, kept):
             found = _kth_smallest(array, array.size - count)
             self._move(found, max(2 * self.half, START * abs(float(found))))
             _above(array, found, count, kept)
 
-    def _within(self, array: Floats, count: int, kept: Bools) -> bool:
+    def _within(self, array: Float32Array, count: int, kept: Bools) -> bool:
         """Write the mask, where the last number that it leaves out lies within; whether it does."""
         np.greater_equal(array, self.middle - self.half, out=kept)
         near = np.flatnonzero(kept & (array < self.middle + self.half))
@@ -125,7 +125,7 @@ def _keep_top_on_device(values: Tensor, count: int) -> Tensor:
     return torch.full_like(values, count > 0, dtype=torch.bool)
 
 
-def _keep_top(array: Floats, count: int, kept: Bools, bracket: Bracket | None) -> None:
+def _keep_top(array: Float32Array, count: int, kept: Bools, bracket: Bracket | None) -> None:
     """Write a mask of the `count` largest to `kept`."""
     if not 0 < count < array.size:
         kept[:] = count > 0
@@ -135,7 +135,7 @@ def _keep_top(array: Floats, count: int, kept: Bools, bracket: Bracket | None) -
         _above(array, _kth_smallest(array, array.size - count), count, kept)
 
 
-def _above(array: Floats, last: np.float32, count: int, kept: Bools | None = None) -> Bools:
+def _above(array: Float32Array, last: np.float32, count: int, kept: Bools | None = None) -> Bools:
     """A mask of the `count` numbers above the last that it leaves out; of those that equal it, the first.
 
     It is written to `kept`, (n,), where that is given.
@@ -176,7 +176,7 @@ def kth_smallest_by_sort(values: Tensor, k: int) -> Tensor:
     return values.detach().sort().values[k - 1].clone()  # a view would keep the whole sorted vector
 
 
-def _kth_smallest(array: Floats, k: int) -> np.float32:
+def _kth_smallest(array: Float32Array, k: int) -> np.float32:
     """NumPy's quickselect, about 10 times as fast as torch's on a CPU; of many numbers on few that are near.
 
     A histogram of the upper halves of their bits tells which share theirs with the k-th smallest: sign, exponent and 7

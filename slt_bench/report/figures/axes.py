@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from slt_bench.report.figures.fonts import readable
 from slt_bench.report.style import COLUMN_INCHES, TEXT_INCHES
-from slt_bench.utils.files import published
+from slt_bench.utils.files import atomic_write
 from slt_bench.utils.text import number
 
 PNG_DPI = 200
@@ -178,7 +178,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.{kind}" for kind in FORMATS]
     with readable(figure):  # a name may hold any sign
         for path in reversed(paths):  # a layout costs least on pixels
-            with published(path) as temporary:
+            with atomic_write(path) as temporary:
                 _print(figure, temporary, path.suffix)
             figure.set_layout_engine("none")  # laid out once for all formats
     return paths

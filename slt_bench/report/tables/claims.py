@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from slt_bench.analysis.statistics import Interval
-from slt_bench.analysis.verdicts import Judged
-from slt_bench.jobs.paper_claims import Claim
+from slt_bench.analysis.verdicts import ClaimVerdict
+from slt_bench.jobs.paper_claims import PaperClaim
 from slt_bench.report.tables.table import Table, percent
 from slt_bench.utils.text import number
 
 
-def claims_table(verdicts: Sequence[Judged]) -> Table:
+def claims_table(verdicts: Sequence[ClaimVerdict]) -> Table:
     """A row a claim: who says what, what was measured, the verdict, and why.
 
     Args:
@@ -25,7 +25,7 @@ def claims_table(verdicts: Sequence[Judged]) -> Table:
     return Table(["claim", "claimed", "measured", "verdict", "why"], rows, of_words=True)
 
 
-def claims_frame(verdicts: Sequence[Judged]) -> pd.DataFrame:
+def claims_frame(verdicts: Sequence[ClaimVerdict]) -> pd.DataFrame:
     """The same as numbers: a row a claim, its own fields, the measured interval, what bound that is, the verdict."""
     rows = []
     for one in verdicts:
@@ -36,13 +36,13 @@ def claims_frame(verdicts: Sequence[Judged]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _subject(claim: Claim) -> str:
+def _subject(claim: PaperClaim) -> str:
     where = f"{claim.arch} on {claim.dataset}" if claim.dataset else claim.arch
     against = f" against {claim.baseline}" if claim.baseline else ""
     return f"{claim.method}{against}, {where}" + (f" ({claim.where})" if claim.where else "")
 
 
-def _claimed(claim: Claim) -> str:
+def _claimed(claim: PaperClaim) -> str:
     at = f" at sparsity {number(claim.sparsity)}" if claim.sparsity is not None else ""
     if claim.accuracy is not None:
         return f"{claim.relation} {100 * claim.accuracy:g}%{at}"
@@ -60,7 +60,7 @@ def _points(number: float) -> str:
     return f"{number:g} point" + ("" if number == 1 else "s")
 
 
-def _measured(one: Judged) -> str:
+def _measured(one: ClaimVerdict) -> str:
     interval = one.measured
     if interval is None or not math.isfinite(interval.mean):
         return "-"

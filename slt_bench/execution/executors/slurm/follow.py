@@ -5,11 +5,11 @@ from pathlib import Path
 
 from slt_bench import records
 from slt_bench.execution.executors.slurm import queue
-from slt_bench.execution.worker.task_spec import Watcher, Work
+from slt_bench.execution.worker.task_spec import ProgressListener, TaskSpec
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records import runs
 from slt_bench.records.attempts import read_progress
-from slt_bench.records.lock import is_held
+from slt_bench.records.lock import is_locked
 from slt_bench.records.runs import Run, Unit
 
 LOOK_SECONDS = 1.0
@@ -18,7 +18,7 @@ DONE = "done"
 GRACE_SECONDS = 10.0  # for a record to become visible on a shared disk after its task has left the queue
 
 
-def follow(work: Work, watcher: Watcher) -> None:
+def follow(work: TaskSpec, watcher: ProgressListener) -> None:
     """Wait until each job has a record, or nobody is left to make one.
 
     Args:
@@ -39,7 +39,7 @@ def follow(work: Work, watcher: Watcher) -> None:
             if work.has_ended(job):
                 watcher.ended(records.read_one(folder))
                 left.remove(job)
-            elif is_held(folder):
+            elif is_locked(folder):
                 _tell_running(job, folder, running, watcher)
                 lost_since.pop(job.id, None)
             elif job.id in promised:
@@ -70,7 +70,7 @@ def refresh(folder: Path) -> None:
             runs.close_units(folder, run, over)
 
 
-def _close_finished(work: Work) -> None:
+def _close_finished(work: TaskSpec) -> None:
     """Note that the tasks are over whose jobs have all ended; the queue may not know yet."""
     ended = {job.id for job in work.jobs if work.has_ended(job)}
     for run in runs.read_runs(work.folder):
@@ -89,7 +89,7 @@ def _lost(task: str, words: str) -> str:
     return f"SLURM task {task} left the queue" + (words and f": {words}")
 
 
-def _tell_running(job: Job, folder: Path, running: set[str], watcher: Watcher) -> None:
+def _tell_running(job: Job, folder: Path, running: set[str], watcher: ProgressListener) -> None:
     if job.id not in running:
         running.add(job.id)
         watcher.started(job)

@@ -23,7 +23,7 @@ from slt_bench.execution.executors.slurm import queue
 from slt_bench.execution.planning.arrays import Array
 from slt_bench.execution.worker.signals import Stopped, Stopper
 from slt_bench.execution.worker.task import run_unit
-from slt_bench.execution.worker.task_spec import Work
+from slt_bench.execution.worker.task_spec import TaskSpec
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records import runs
 from slt_bench.records.attempts import task_id
@@ -58,7 +58,7 @@ class SlurmTask:
     """What submitit calls in a task; its only content is a text.
 
     Args:
-        work: A `Work` as JSON.
+        work: A `TaskSpec` as JSON.
     """
 
     def __init__(self, work: str) -> None:
@@ -68,7 +68,7 @@ class SlurmTask:
         """Run the jobs; what they measure is in their records."""
         try:
             with Stopper() as stopper:
-                run_unit(Work.model_validate_json(self.work), stopper, patience=DEAD_AFTER + 2 * BEAT_SECONDS)
+                run_unit(TaskSpec.model_validate_json(self.work), stopper, patience=DEAD_AFTER + 2 * BEAT_SECONDS)
         except Stopped as stopped:
             # Clusters that send no USR2 at a preemption send TERM, and put back only what has not ended by itself.
             if stopped.signum == signal.SIGUSR2 or queue.is_being_preempted(task_id()):
@@ -100,7 +100,7 @@ def check_options(options: Mapping[str, object]) -> None:
             raise UserError(f"--slurm {name}={value} is not above 0.")
 
 
-def script(array: Array, work: Work, folder: Path, options: Mapping[str, object]) -> str:
+def script(array: Array, work: TaskSpec, folder: Path, options: Mapping[str, object]) -> str:
     """The text that sbatch would be given for an array."""
     executor = _executor(array, work, folder, options)
     slurm: Any = executor._executor  # noqa: SLF001 - submitit shows its script to nobody
@@ -109,7 +109,7 @@ def script(array: Array, work: Work, folder: Path, options: Mapping[str, object]
     return str(slurm._make_submission_file_text(slurm._submitit_command_str, "0"))  # noqa: SLF001
 
 
-def submit(arrays: Sequence[Array], work: Work, jobs: Sequence[Job], options: Mapping[str, object]) -> Run:
+def submit(arrays: Sequence[Array], work: TaskSpec, jobs: Sequence[Job], options: Mapping[str, object]) -> Run:
     """Submit arrays, and note each as soon as SLURM has it.
 
     Args:
@@ -143,7 +143,7 @@ def submit(arrays: Sequence[Array], work: Work, jobs: Sequence[Job], options: Ma
     return run
 
 
-def _submit_array(array: Array, work: Work, folder: Path, options: Mapping[str, object]) -> list[str]:
+def _submit_array(array: Array, work: TaskSpec, folder: Path, options: Mapping[str, object]) -> list[str]:
     """SLURM's ids of the array's tasks."""
     make_folder(folder)
     context = replace(work.context, threads=work.context.threads or array.needs.cpus)
@@ -166,7 +166,7 @@ def _outside_any_allocation() -> Iterator[None]:
         yield
 
 
-def _executor(array: Array, work: Work, folder: Path, options: Mapping[str, object]) -> submitit.AutoExecutor:
+def _executor(array: Array, work: TaskSpec, folder: Path, options: Mapping[str, object]) -> submitit.AutoExecutor:
     values: dict[str, Any] = {
         "name": f"slt_bench-{work.folder.name}",
         "timeout_min": array.minutes,
