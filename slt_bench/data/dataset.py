@@ -75,7 +75,8 @@ class SplitLockedError(Exception):
 class Dataset:
     """A data set: what is known of it, and its three splits.
 
-    The test split is read once, by the ticket: it is not in memory before, and nobody gets it while it is `locked_test_split`.
+    The test split is read once, by the ticket: it is not in memory before, and nobody gets it within
+    `locked_test_split`.
 
     Attributes:
         info: What is known of it.

@@ -301,7 +301,7 @@ def rehearsal() -> Iterator[Rehearsal]:
 
         return submit(self, run)
 
-    caches = (pipeline._of_pixels, dataset.load, machine._fixed)  # nothing of this device may outlive it
+    caches = (pipeline._of_pixels, dataset.load_known, machine._fixed)  # nothing of this device may outlive it
     patches = (
         patch.object(torch, "Generator", Generator),
         patch.object(torch, "autocast", lambda _, *args, **kwargs: autocast("cpu", *args, **kwargs)),

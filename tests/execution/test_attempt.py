@@ -540,7 +540,7 @@ class TestStorage:
             raise StorageError(f"{path} could not be written")
 
         with monkeypatch.context() as patch:
-            patch.setattr(records, "write_text", refuse)
+            patch.setattr("slt_bench.records.folder.write_text", refuse)
             with pytest.raises(StorageError):
                 here.attempt()
         assert not here.work.has_ended(here.job)
