@@ -24,8 +24,8 @@ from slt_bench.method import (
     MethodSettings,
     SparsityControl,
     keep_top_of_each,
-    read_layer_densities,
 )
+from slt_bench.tickets.ticket import read_layer_densities
 
 SPREADS = ("uniform", "erk")
 

@@ -8,7 +8,6 @@ imports this module, torch and pydantic, and nothing else of the suite.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -22,7 +21,6 @@ from slt_bench.network.ops.noise import add_noise_, noise
 from slt_bench.network.ops.products import magnitude
 from slt_bench.network.ops.topk import Brackets, keep_top, keep_top_of_each, kth_smallest
 from slt_bench.network.streams import derive_seed
-from slt_bench.utils.errors import UserError
 
 __all__ = [
     "Brackets",
@@ -42,7 +40,6 @@ __all__ = [
     "magnitude",
     "noise",
     "ramp",
-    "read_layer_densities",
     "straight_through",
     "straight_through_",
 ]
@@ -240,18 +237,3 @@ def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
 def ramp(fraction: float, until: float = 1.0, power: float = 3.0) -> float:
     """From 0 to 1 as `fraction` goes from 0 to `until`: 1 - (1 - fraction / until)^power (Zhu and Gupta 2017)."""
     return 1.0 - float(max(0.0, 1.0 - fraction / until) ** power)
-
-
-def read_layer_densities(path: str, network: FrozenNetwork) -> list[float]:
-    """The layer densities of the ticket at `path`, which must be of the network's own architecture.
-
-    Raises:
-        UserError: The file is missing or damaged, or its layers are others.
-    """
-    from slt_bench.tickets.ticket import read_ticket  # noqa: PLC0415 - few methods need it
-
-    ticket = read_ticket(Path(path))
-    if ticket.mask.numel() != network.n or ticket.arch != network.arch:
-        found = f"{ticket.arch} with N = {ticket.mask.numel():,}"
-        raise UserError(f"The ticket {path} is of {found}, not of {network.arch} with N = {network.n:,}.")
-    return [float(part.double().mean()) for part in ticket.mask.split(network.sizes)]

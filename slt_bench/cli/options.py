@@ -4,7 +4,7 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -214,7 +214,7 @@ def select(selection: Selection, data_root: Path | None = None) -> Selected:
     return Selected(benchmark, found, selection.results / benchmark.name)
 
 
-def left_out(jobs: "list[Job]") -> list[str]:
+def left_out(jobs: "Sequence[Job]") -> list[str]:
     """Say which files in the class folders of jobs are not read, a sentence for each data set that has some."""
     from slt_bench.data import is_folder
     from slt_bench.data.folder import scan_folder
@@ -223,7 +223,7 @@ def left_out(jobs: "list[Job]") -> list[str]:
     return [f"{told}." for told in (scan_folder(name).left_out for name in names) if told]
 
 
-def check_networks(jobs: "list[Job]", unmasked: str) -> None:
+def check_networks(jobs: "Sequence[Job]", unmasked: str) -> None:
     """Find out, without computing anything, whether every architecture can take its data and batches, and a mask all.
 
     Args:

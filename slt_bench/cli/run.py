@@ -13,7 +13,6 @@ from slt_bench.cli.options import (
     Selection,
     check_networks,
     checked_wish,
-    left_out,
     select,
     takes,
 )
@@ -21,7 +20,6 @@ from slt_bench.cli.options import (
 if TYPE_CHECKING:
     from slt_bench.execution.planning.plan import ExecutionOptions, Plan
     from slt_bench.execution.worker.task_spec import TaskSpec
-    from slt_bench.jobs.benchmark import Job
     from slt_bench.records.status import JobStatuses
     from slt_bench.report.build import ReportSource
 
@@ -76,9 +74,10 @@ def run_selected(
     dry_run: bool = False,
 ) -> bool:
     """Run the jobs that have no record yet, or show what would be done; whether they were run."""
+    from slt_bench.cli.preflight import preflight
     from slt_bench.execution.executors.slurm.follow import refresh
     from slt_bench.execution.planning.plan import make_plan, make_work, settled, stamps
-    from slt_bench.records.runs import promised
+    from slt_bench.execution.planning.select import select_jobs
     from slt_bench.records.status import job_status
 
     refresh(selected.folder)
@@ -87,85 +86,22 @@ def run_selected(
     if not dry_run:
         for told in overview.data_changes(selected.jobs):
             typer.echo(told, err=True)
-    again = to_run_again(selected.jobs, overview, rerun)
-    open_ = overview.in_state(selected.jobs, "missing", "stopped", "dead")
-    if wish.executor == "slurm":  # what runs elsewhere wait to do is no promise of SLURM's
-        theirs = promised(overview.runs, "slurm")
-        open_ += [one for one in overview.in_state(selected.jobs, "waiting") if one.id not in theirs]
-    chosen = {one.id for one in (*open_, *again)}
-    todo = [one for one in selected.jobs if one.id in chosen]
+    chosen = select_jobs(selected.jobs, overview, rerun=rerun, executor=wish.executor)
     if dry_run:
         from slt_bench.cli.show_plan import show_plan
 
         check_networks(selected.jobs, selected.benchmark.unmasked)
-        show_plan(selected, overview, todo, wish)
+        show_plan(selected, overview, chosen.todo, wish)
         return False
-    elsewhere = [one for one in overview.in_state(selected.jobs, "running", "waiting") if one.id not in chosen]
     folders = (selected.folder, reports) if reports else (selected.folder,)
-    planned = todo if wish.executor == "slurm" else [*todo, *elsewhere]
+    planned = chosen.todo if wish.executor == "slurm" else (*chosen.todo, *chosen.elsewhere)
     wish = settled(wish, planned, overview.found)
-    root = check(todo, folders, data_root, wish, download=download, unmasked=selected.benchmark.unmasked)
+    root = preflight(chosen.todo, folders, data_root, wish, download=download, unmasked=selected.benchmark.unmasked)
     plan = make_plan(planned, overview.found, wish)
-    ours = {key: stamp for key, stamp in before.items() if key in chosen}
-    work = make_work(plan, [*todo, *elsewhere], selected.folder, root, overview.superseded() | ours)
-    _run(selected, plan, work, len(elsewhere), wait=wait)
+    ours = {key: stamp for key, stamp in before.items() if key in chosen.ids}
+    work = make_work(plan, (*chosen.todo, *chosen.elsewhere), selected.folder, root, overview.superseded() | ours)
+    _run(selected, plan, work, len(chosen.elsewhere), wait=wait)
     return True
-
-
-def to_run_again(jobs: "list[Job]", overview: "JobStatuses", rerun: str) -> "list[Job]":
-    """The jobs that have a record, and are to be run all the same.
-
-    Raises:
-        UserError: `rerun` is no comma list of failed, stale and all.
-    """
-    from slt_bench.jobs.parsing import split_list
-    from slt_bench.records.status import ENDED
-    from slt_bench.utils.errors import UserError
-
-    again = {"failed": ("failed", "diverged"), "stale": ("stale",), "all": (*ENDED, "failed", "stale")}
-    states: list[str] = []
-    for word in split_list(rerun):
-        if word not in again:
-            raise UserError(f"--rerun takes failed, stale or all, not '{word}'.")
-        states += again[word]
-    return overview.in_state(jobs, *states)
-
-
-def check(
-    todo: "list[Job]",
-    folders: tuple[Path, ...],
-    data_root: Path | None,
-    wish: "ExecutionOptions",
-    *,
-    download: bool,
-    unmasked: str,
-) -> Path:
-    """Find out everything that can be wrong before anything is written; the data root.
-
-    Raises:
-        UserError: Something is.
-    """
-    from slt_bench import records
-    from slt_bench.data import default_root, find, is_folder
-    from slt_bench.data.dataset import load
-    from slt_bench.data.decoded import decoded
-    from slt_bench.data.fetch import fetch
-    from slt_bench.data.root import is_present
-    from slt_bench.utils.device import pick_device
-
-    root = data_root or default_root()
-    check_networks(todo, unmasked)
-    for folder in folders:
-        records.check_writable(folder)
-    for told in left_out(todo):
-        typer.echo(told, err=True)
-    for dataset, data_hash in dict.fromkeys((job.dataset, job.data_hash) for job in todo):
-        if download and not is_present(find(dataset), root):
-            fetch(find(dataset), root, tell=typer.echo)
-        if is_folder(dataset):
-            decoded(dataset, root, lambda text: typer.echo(text, err=True), data_hash)
-        load(dataset, root, pick_device(wish.device) if wish.executor == "inline" else "cpu", data_hash)
-    return root
 
 
 def _run(selected: Selected, plan: "Plan", work: "TaskSpec", elsewhere: int, *, wait: bool) -> None:

@@ -26,11 +26,12 @@ def run_one(
         UserError: There is no such job, or it has a record and is not to be run again.
     """
     from slt_bench import records
-    from slt_bench.cli.run import check, to_run_again
+    from slt_bench.cli.preflight import preflight
     from slt_bench.execution.executors.inline import run_inline
     from slt_bench.execution.planning.plan import make_plan, make_work, stamps
+    from slt_bench.execution.planning.select import select_jobs
     from slt_bench.execution.worker.signals import Stopped, Stopper
-    from slt_bench.records.status import OPEN, job_status
+    from slt_bench.records.status import job_status
     from slt_bench.utils.errors import UserError
 
     if wish.executor not in ("auto", "inline"):
@@ -40,13 +41,15 @@ def run_one(
     job, folder = _find(text, selection, data_root)
     superseded = stamps([job], folder)
     overview = job_status([job], folder)
-    state = overview.states[job.id]
-    if job not in to_run_again([job], overview, rerun) and state not in OPEN:
-        raise UserError(f"{job.folder} is {state}. `show {job.id}` shows its record; --rerun all runs it again.")
+    chosen = select_jobs([job], overview, rerun=rerun)
+    if not (chosen.todo or chosen.elsewhere):
+        raise UserError(
+            f"{job.folder} is {overview.states[job.id]}. `show {job.id}` shows its record; --rerun all runs it again."
+        )
     if dry_run:
         _show_plan(job, folder, overview, wish)
         return
-    root = check([job], (folder,), data_root, wish, download=False, unmasked="allow")  # a run has taken it
+    root = preflight([job], (folder,), data_root, wish, download=False, unmasked="allow")  # a run has taken it
     plan = make_plan([job], overview.found, wish)
     try:
         with Stopper() as stopper:

@@ -17,7 +17,7 @@ from slt_bench.records.status import ORDER, JobStatuses
 from slt_bench.utils.text import duration, pluralize
 
 
-def show_plan(selected: Selected, overview: JobStatuses, todo: list[Job], wish: ExecutionOptions) -> None:
+def show_plan(selected: Selected, overview: JobStatuses, todo: Sequence[Job], wish: ExecutionOptions) -> None:
     """What all jobs share; a row for each method and network, jobs by state; what is to be run, and its cost."""
     plan = make_plan(todo, overview.found, wish)
     console = screen()

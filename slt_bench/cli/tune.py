@@ -13,7 +13,8 @@ from slt_bench.cli.options import DataRoot, Execution, Plugins, Results, Selecte
 if TYPE_CHECKING:
     from tomlkit.items import Item, Key, Table
 
-    from slt_bench.jobs.tuning import Trial, Winner
+    from slt_bench.analysis.winners import Winner
+    from slt_bench.jobs.tuning import Trial
     from slt_bench.registry import Registry
 
 BARE = r"(?<!\r)\n"  # a line end of Unix, where files of Windows have two characters
@@ -43,12 +44,13 @@ def tune(
     """
     wish = checked_wish(execution, starts=not dry_run)
     from slt_bench import records
+    from slt_bench.analysis.winners import winners
     from slt_bench.cli.run import run_selected
     from slt_bench.data.content import data_hash
     from slt_bench.jobs.benchmark import benchmark_files, load
     from slt_bench.jobs.grid import jobs
     from slt_bench.jobs.parsing import choose
-    from slt_bench.jobs.tuning import trials, tuning_benchmark, winners
+    from slt_bench.jobs.tuning import trials, tuning_benchmark
     from slt_bench.registry import load_registry
     from slt_bench.utils.text import pluralize
 
@@ -94,8 +96,8 @@ def _show(best: "Sequence[Winner]", found: "Sequence[Trial]", seconds: float) ->
     from rich import box
     from rich.table import Table
 
+    from slt_bench.analysis.winners import at_an_end
     from slt_bench.cli.screen import screen
-    from slt_bench.jobs.tuning import at_an_end
     from slt_bench.utils.text import duration, number
 
     trials = f"best of {best[0].trials} trials, {duration(seconds)} in all"

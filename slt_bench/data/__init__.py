@@ -8,7 +8,8 @@ fingerprint, `data_hash`, so that the same images are the same data under any pa
 A tenth of the training images is held out for validation, chosen by the data set's name alone, never by a seed.
 """
 
-from slt_bench.data.catalogue import DATASETS, DatasetInfo, find, folder_exists, is_folder
+from slt_bench.data.catalogue import DATASETS, DatasetInfo, folder_exists, is_folder
+from slt_bench.data.lookup import find
 from slt_bench.data.root import default_root
 
 __all__ = ["DATASETS", "DatasetInfo", "default_root", "find", "folder_exists", "is_folder"]

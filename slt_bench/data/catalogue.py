@@ -187,16 +187,3 @@ def usual_epochs(name: str) -> int:
 def known_hash(name: str) -> str:
     """Return the fingerprint of a data set that the suite knows by name; empty for any other."""
     return DATASETS[name].data_hash if name in DATASETS else ""
-
-
-def find(name: str) -> DatasetInfo:
-    """The data set of that name, or of the class folders that `folder:PATH` names.
-
-    Raises:
-        UserError: There is none.
-    """
-    if is_folder(name):
-        from slt_bench.data.folder import scan_folder  # noqa: PLC0415 - it imports this module
-
-        return scan_folder(name).info
-    return DATASETS[canonical(name)]

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from slt_bench.data import formats
-from slt_bench.data.catalogue import DatasetInfo, find, is_folder
+from slt_bench.data.catalogue import DatasetInfo, is_folder
 from slt_bench.data.decoded import Decoded, decoded
 from slt_bench.data.folder import StoredSplit
+from slt_bench.data.lookup import find
 from slt_bench.data.root import DatasetFiles, locate
 from slt_bench.network import streams
 from slt_bench.utils.errors import UserError

@@ -15,13 +15,11 @@ from scipy.stats import qmc
 
 from slt_bench.jobs.benchmark import Benchmark, Entry, Tuned, nearest, resolve_settings
 from slt_bench.method import Choice, Range
-from slt_bench.records import Record
 from slt_bench.registry import Registry
 from slt_bench.utils.errors import UserError, unknown
 
 SUFFIX = "-tune"
 MOST = 20  # points that are looked at for a trial
-MISSED = 0.005  # how far below the asked sparsity a mask may be: no trial wins by keeping more weights
 
 
 @dataclass(frozen=True)
@@ -44,25 +42,6 @@ class Trial:
     def name(self) -> str:
         """Its label among all trials."""
         return f"{self.label}-{self.number}"
-
-
-@dataclass(frozen=True)
-class Winner:
-    """What came of a method's trials at a sparsity.
-
-    Attributes:
-        trial: The best.
-        sparsity: The asked one; None where the method decides.
-        score: Its mean validation accuracy, in [0, 1].
-        first: That of the untuned settings.
-        trials: How many there were.
-    """
-
-    trial: Trial
-    sparsity: float | None
-    score: float
-    first: float
-    trials: int
 
 
 def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> list[Trial]:
@@ -158,55 +137,3 @@ def _sparsities(entry: Entry, tried: Sequence[float] | None) -> tuple[float, ...
     points = [Tuned(sparsity=sparsity, settings={}) for sparsity in tried]
     used = [nearest(points, own) for own in entry.sparsities]
     return tuple(sparsity for sparsity, point in zip(tried, points, strict=True) if point in used)
-
-
-def winners(found: list[Trial], records: Iterable[Record]) -> list[Winner]:
-    """The best trial of each label at each sparsity: that of the highest mean validation accuracy, the first of equals.
-
-    A job that diverged, failed or missed the asked sparsity counts as 0.
-
-    Args:
-        found: All trials.
-        records: Of all their jobs.
-    """
-    cells: dict[tuple[str, float | None], dict[Trial, list[Record]]] = {}
-    trials = {trial.name: trial for trial in found}
-    for record in sorted(records, key=lambda record: trials[record.job.label].number):
-        trial = trials[record.job.label]
-        cells.setdefault((trial.label, record.job.sparsity), {}).setdefault(trial, []).append(record)
-    labels = list(dict.fromkeys(trial.label for trial in found))
-    order = sorted(cells, key=lambda cell: (labels.index(cell[0]), cell[1] or 0.0))
-    return [_winner(sparsity, cells[label, sparsity]) for label, sparsity in order]
-
-
-def at_an_end(winner: Winner, found: Sequence[Trial]) -> dict[str, str]:
-    """Which of the winner's numbers are the "lowest" or "highest" of all that its label tried: better may lie beyond.
-
-    Args:
-        winner: What came of the trials.
-        found: All trials, of any label; the untuned settings are one of them.
-    """
-    told: dict[str, str] = {}
-    for name, value in winner.trial.values.items():
-        tried = [trial.values[name] for trial in found if trial.label == winner.trial.label and name in trial.values]
-        numbers = [number for number in tried if isinstance(number, float | int)]
-        if len(set(numbers)) > 2:
-            ends: dict[float | str, str] = {min(numbers): "lowest", max(numbers): "highest"}
-            told |= {name: ends[value]} if value in ends else {}
-    return told
-
-
-def _winner(sparsity: float | None, runs: Mapping[Trial, list[Record]]) -> Winner:
-    scores = {trial: _score(records) for trial, records in runs.items()}
-    best = max(scores, key=lambda trial: scores[trial])
-    return Winner(best, sparsity, scores[best], next(iter(scores.values())), len(scores))
-
-
-def _score(records: Sequence[Record]) -> float:
-    return sum((record.accuracy or 0.0) for record in records if _counts(record)) / len(records)
-
-
-def _counts(record: Record) -> bool:
-    """Whether a mask was found that is as sparse as it was asked to be."""
-    asked, counted = record.job.sparsity, record.metrics.get("sparsity")
-    return record.status == "done" and (asked is None or (counted or 0.0) >= asked - MISSED)

@@ -25,7 +25,7 @@ from slt_bench.registry import Registry, fingerprints, load_registry
 from slt_bench.utils.text import pluralize
 
 State = Literal["done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing"]
-ENDED = ("done", "collapsed", "diverged")
+ENDED: tuple[State, ...] = ("done", "collapsed", "diverged")
 OPEN = ("running", "waiting", "stopped", "dead", "missing")
 ORDER: tuple[State, ...] = (
     "done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing",

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slt_bench.analysis.winners import Winner, at_an_end, winners
 from slt_bench.jobs.benchmark import Benchmark, Budget, Entry
 from slt_bench.jobs.grid import jobs
-from slt_bench.jobs.tuning import Trial, Winner, at_an_end, trials, tuning_benchmark, winners
+from slt_bench.jobs.tuning import Trial, trials, tuning_benchmark
 from slt_bench.method import Choice, Range
 from slt_bench.records import Record
 from slt_bench.registry import load_registry

@@ -163,7 +163,7 @@ def test_the_counts_that_other_suites_publish():
 
 @pytest.mark.parametrize("name", list(architectures.ARCHS))
 def test_every_named_architecture_takes_its_own_data_set(name):
-    from slt_bench.data.catalogue import find
+    from slt_bench.data import find
 
     info = find(architectures.find(name).dataset)
     assert check_shape(name, info.shape, info.classes) > 0

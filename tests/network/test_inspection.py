@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
-from slt_bench.data.catalogue import find as find_data
+from slt_bench.data import find as find_data
 from slt_bench.network import architectures
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.inspection import inspect
