@@ -1,8 +1,8 @@
-"""Where methods come from: the suite's folder, `--plugins` folders, and the entry points `slt_bench.methods`.
+"""Where methods come from: the package `slt_bench.methods`, `--plugins` folders, and the entry points of that name.
 
-A folder of plug-ins is one package: every file but those that begin with `_` holds one method, and files that begin
-with `_` hold what methods of that folder share (`from ._shared import ...`). A plug-in that cannot be imported is kept
-with its error and stops nothing else.
+Each file of such a folder holds one method, except those whose name begins with `_`. What methods of a folder share
+stands in such a file or in a folder below (`from ._shared import ...`). A user's folder is a private package.
+A plug-in that cannot be imported is listed with its error, and the others stay usable.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from slt_bench.utils.import_torch import load_torch
 if TYPE_CHECKING:
     from slt_bench.method import Method, MethodSettings
 
+SUITE = "slt_bench.methods"
 ENTRY_POINTS = "slt_bench.methods"
 VARIABLE = "SLT_BENCH_PLUGINS"
 
@@ -79,9 +80,7 @@ def fingerprint(file: Path) -> str:
 
 def fingerprints() -> set[str]:
     """Those of every file in the plug-in folders; importing none of them."""
-    folders = dict.fromkeys((suite_folder("methods").resolve(), *plugin_folders()))
-    files = (file for folder in folders for file in folder.glob("*.py") if not file.name.startswith("_"))
-    return {fingerprint(file) for file in files}
+    return {fingerprint(file) for folder in method_folders(plugin_folders()) for file in method_files(folder)}
 
 
 def suite_folder(name: str) -> Path:
@@ -94,6 +93,16 @@ def suite_folder(name: str) -> Path:
 def plugin_folders() -> tuple[Path, ...]:
     """The user's folders of plug-ins, from the environment variable that `--plugins` sets."""
     return tuple(Path(part).resolve() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part)
+
+
+def method_folders(plugins: Iterable[Path]) -> list[Path]:
+    """The suite's folder of methods, then these folders of plug-ins, each once."""
+    return list(dict.fromkeys((suite_folder("methods").resolve(), *plugins)))
+
+
+def method_files(folder: Path) -> list[Path]:
+    """The files of a folder that hold a method each."""
+    return sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
 
 
 def load_registry() -> Registry:
@@ -110,19 +119,20 @@ def _load(folders: tuple[Path, ...]) -> Registry:
     with contextlib.suppress(ImportError):  # then each method tells it
         load_torch()
     registry = Registry()
-    for folder in dict.fromkeys((suite_folder("methods").resolve(), *folders)):
+    for folder in method_folders(folders):
         if not folder.is_dir():
             raise UserError(f"The plug-in folder '{folder}' does not exist.")
-        for file in sorted(folder.glob("*.py")):
-            if not file.name.startswith("_"):
-                _add_from(registry, str(file), _file_module(folder, file.stem))
+        for file in method_files(folder):
+            _add_from(registry, str(file), _file_module(folder, file.stem))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         _add_from(registry, f"{entry.name} = {entry.value}", entry.value.partition(":")[0])
     return registry
 
 
 def _file_module(folder: Path, stem: str) -> str:
-    """The module name of a file in a plug-in folder, whose package is made on first use."""
+    """The module name of a file in a folder of methods; a user's folder becomes a package on first use."""
+    if folder == suite_folder("methods").resolve():
+        return f"{SUITE}.{stem}"
     package = f"_slt_bench_plugins_{derive_seed(folder):x}"
     if package not in sys.modules:
         module = types.ModuleType(package, f"Plug-ins in {folder}.")

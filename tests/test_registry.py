@@ -1,5 +1,6 @@
 """Where methods come from, and what happens to those that cannot be used."""
 
+import importlib
 import importlib.metadata
 import os
 import re
@@ -74,6 +75,17 @@ def test_the_suites_own_methods_are_all_usable(monkeypatch):
         assert method.name == name
         assert registry.find(name) is method
         assert registry.sources[name].endswith(".py")
+
+
+def test_the_suites_methods_are_modules_that_anybody_may_import(found):
+    registry = found(
+        mine=source("mine", "from slt_bench.methods.edgepopup import EdgePopup").replace("(Method)", "(EdgePopup)")
+    )
+    assert registry.find("edgepopup") is importlib.import_module("slt_bench.methods.edgepopup").EdgePopup
+    assert issubclass(registry.find("mine"), registry.find("edgepopup"))
+    assert {method.__module__ for name, method in registry.methods.items() if name != "mine"} == {
+        f"slt_bench.methods.{name}" for name in registry.methods if name != "mine"
+    }
 
 
 def test_a_file_in_a_folder_is_a_method(found, tmp_path):

@@ -55,6 +55,8 @@ def test_the_installed_suite_works_from_any_folder(installed, tmp_path):
     options = ["--benchmark", "quickstart", "--smoke", "--methods", "gates,dense"]
     assert "2 done" in call(installed, tmp_path, "-m", "slt_bench", "run", *options)
     assert (tmp_path / "results" / "quickstart").is_dir()
+    code = "from slt_bench.methods.edgepopup import EdgePopup; print(EdgePopup.name)"
+    assert call(installed, tmp_path, "-c", code).split() == ["edgepopup"]
     script = installed.parent / "slt_bench"
     assert "Usage" in call(script, tmp_path, "--help")
 
@@ -63,4 +65,4 @@ def test_the_installed_suite_works_from_any_folder(installed, tmp_path):
 def test_types_and_templates_travel_along(installed, tmp_path):
     code = "import pathlib, slt_bench; print(*[p.name for p in pathlib.Path(slt_bench.__file__).parent.rglob('*')])"
     names = call(installed, tmp_path, "-c", code).split()
-    assert {"py.typed", "page.html", "gates.py", "_gaussian.py", "quickstart.toml"} <= set(names)
+    assert {"py.typed", "page.html", "gates.py", "threshold.py", "accepted_code.toml", "quickstart.toml"} <= set(names)
