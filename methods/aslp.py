@@ -5,7 +5,7 @@ A hard draw with the gradient of its soft neighbour at the same noise, and a lea
     y = sigmoid((m + a - b) / tau),  a, b Gumbel;   h = 1[y > 1/2];   dL/dm = dL/dh * y (1 - y) / tau;   w_eff = c_l w h
 
 so h is Bernoulli(sigmoid(m)). The mask is m >= 0. With `penalty` set (0 is as published) the method decides its
-sparsity; without it, logits are shifted so that the asked one is reached (`_shifted`).
+sparsity; without it, logits are shifted so that the asked one is reached (`shared/threshold.py`).
 
 As in the authors' code (N0ciple/ASLP) tau is 1, logits start at 0, SGD has momentum 0.9 with learning rate 50 for the
 logits, without a schedule there, and 1e-3 for the scales, which start at 1. Biases, frozen there, are absent here.
@@ -14,35 +14,38 @@ As with `supermask`, in few epochs most probabilities stay near 1/2, where the t
 MNIST the hard mask scores 68% there on validation, the relaxed network 96% (LeNet-300-100, these defaults, one seed).
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from slt_bench.method import FrozenNetwork, Range, straight_through
-
-from ._logits import Logits, LogitSettings
-
-
-class Settings(LogitSettings):
-    """Settings of `aslp`."""
-
-    optimizer: Literal["sgd"] = "sgd"
-    lr: float = Field(50.0, gt=0)
-    scale_lr: float = Field(1e-3, ge=0, description="learning rate of the layers' scales; 0 leaves them at 1")
-    temperature: float = Field(1.0, gt=0)
-    search: ClassVar = {
-        "lr": Range(1, 1000, log=True), "scale_lr": Range(1e-5, 1e-2, log=True), "ramp_until": Range(0.2, 0.9),
-    }  # fmt: skip
+from slt_bench.methods.shared.logits import Logits
+from slt_bench.methods.shared.threshold import RampUntil
 
 
 class Aslp(Logits):
     """Gumbel-softmax masks, and a learned scale a layer."""
 
-    name, version, paper = "aslp", 2, "arXiv 2202.12986"
-    sparsity_control, purity = "exact", "rescaled"
-    settings_class = Settings
+    name = "aslp"
+    version = 2
+    paper = "arXiv 2202.12986"
+    sparsity_control = "exact"
+    purity = "rescaled"
+
+    class Settings(Logits.Settings):
+        """Settings of `aslp`."""
+
+        optimizer: Literal["sgd"] = "sgd"
+        lr: Annotated[float, Range(1, 1000, log=True)] = Field(50.0, gt=0)
+        scale_lr: Annotated[float, Range(1e-5, 1e-2, log=True)] = Field(
+            1e-3, ge=0, description="learning rate of the layers' scales; 0 leaves them at 1"
+        )
+        temperature: float = Field(1.0, gt=0)
+        ramp_until: RampUntil = 0.5
+
+    settings: Settings
 
     def __init__(self, network: FrozenNetwork, settings: Any, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)

@@ -19,20 +19,17 @@ import torch
 from torch import Tensor
 
 from slt_bench.method import straight_through
-
-from ._scores import Scores, ScoreSettings
-
-
-class Settings(ScoreSettings):
-    """Settings of `biprop`."""
+from slt_bench.methods.edgepopup import EdgePopup
 
 
-class Biprop(Scores):
+class Biprop(EdgePopup):
     """Edge-popup over binarised weights, a scale a layer."""
 
-    name, version, paper = "biprop", 1, "arXiv 2103.09377"
-    sparsity_control, purity = "exact", "rescaled"
-    settings_class = Settings
+    name = "biprop"
+    version = 1
+    paper = "arXiv 2103.09377"
+    sparsity_control = "exact"
+    purity = "rescaled"
 
     def effective(self) -> Tensor:
         """Alpha * sign(w) where the mask keeps w; the gradient reaches |s| as dL/dw_eff * w."""

@@ -5,42 +5,45 @@ A deterministic gate that hardens while the temperature falls:
     z = sigmoid(beta s),  beta = final_beta^(spent part of the budget), from 1;      loss + penalty * sum z
 
 The mask is s > 0. With `penalty` set the method decides its sparsity, as published; without it, the s are shifted so
-that the asked one is reached (`_shifted`). The authors divide the gates by sigmoid(s_0), and keep that factor in the
-hard mask; here the network's `rescale` sees to the scale. They train the weights beside it, and again afterwards, in
-rounds: here they are frozen, and there is one round.
+that the asked one is reached (`shared/threshold.py`). The authors divide the gates by sigmoid(s_0), and keep that
+factor in the hard mask; here the network's `rescale` sees to the scale. They train the weights beside it, and again
+afterwards, in rounds: here they are frozen, and there is one round.
 
 `final_beta` 200 is theirs; they train s by SGD with momentum 0.9, learning rate 0.1, no weight decay, penalty 1e-8,
 from s_0 between -0.1 and 0.1 (lolemacs/continuous-sparsification).
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from slt_bench.method import FrozenNetwork, Range
-
-from ._logits import Logits, LogitSettings
-
-
-class Settings(LogitSettings):
-    """Settings of `continuous_sparsification`."""
-
-    optimizer: Literal["adam", "sgd"] = "sgd"
-    lr: float = Field(0.1, gt=0)
-    final_beta: float = Field(200.0, gt=1, description="inverse temperature at the end; it starts at 1")
-    search: ClassVar = {
-        "lr": Range(0.1, 100, log=True), "final_beta": Range(20, 2000, log=True), "ramp_until": Range(0.2, 0.9),
-    }  # fmt: skip
+from slt_bench.methods.shared.logits import Logits
+from slt_bench.methods.shared.threshold import RampUntil
 
 
 class ContinuousSparsification(Logits):
     """Sigmoid gates that harden as the temperature falls."""
 
-    name, version, paper = "continuous_sparsification", 2, "arXiv 1912.04427"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "continuous_sparsification"
+    version = 2
+    paper = "arXiv 1912.04427"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(Logits.Settings):
+        """Settings of `continuous_sparsification`."""
+
+        optimizer: Literal["adam", "sgd"] = "sgd"
+        lr: Annotated[float, Range(0.1, 100, log=True)] = Field(0.1, gt=0)
+        final_beta: Annotated[float, Range(20, 2000, log=True)] = Field(
+            200.0, gt=1, description="inverse temperature at the end; it starts at 1"
+        )
+        ramp_until: RampUntil = 0.5
+
+    settings: Settings
 
     def __init__(self, network: FrozenNetwork, settings: Any, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)

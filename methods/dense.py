@@ -7,7 +7,7 @@ Adam with learning rate 1e-3 is a common choice that trains every architecture h
 for a large network should set its own.
 """
 
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -16,19 +16,21 @@ from torch import Tensor, nn
 from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range
 
 
-class Settings(OptimizerSettings):
-    """Settings of `dense`."""
-
-    lr: float = Field(0.001, gt=0)
-    search: ClassVar = {"lr": Range(1e-4, 1e-2, log=True)}
-
-
 class Dense(Method):
     """Every weight trained, none removed."""
 
-    name, version, paper = "dense", 1, "ceiling"
-    sparsity_control, purity = "none", "trained"
-    settings_class = Settings
+    name = "dense"
+    version = 1
+    paper = "ceiling"
+    sparsity_control = "none"
+    purity = "trained"
+
+    class Settings(OptimizerSettings):
+        """Settings of `dense`."""
+
+        lr: Annotated[float, Range(1e-4, 1e-2, log=True)] = Field(0.001, gt=0)
+
+    settings: Settings
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)

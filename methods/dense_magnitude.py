@@ -8,31 +8,34 @@ their density, whatever the network's `rescale` is: pruning is to change a train
 The optimiser is that of `dense`.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, keep_top_of_each
-
-
-class Settings(OptimizerSettings):
-    """Settings of `dense_magnitude`."""
-
-    lr: float = Field(0.001, gt=0)
-    scope: Literal["layer", "global"] = Field("layer", description="rank weights within layers, or all together")
-    retrain: bool = Field(default=True, description="train on after pruning")
-    prune_at: float = Field(0.5, gt=0, lt=1, description="part of the budget after which weights go, with retrain")
-    search: ClassVar = {"lr": Range(1e-4, 1e-2, log=True), "prune_at": Range(0.2, 0.8)}
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range
 
 
 class DenseMagnitude(Method):
     """Every weight trained, the smallest removed."""
 
-    name, version, paper = "dense_magnitude", 1, "reference"
-    sparsity_control, purity = "exact", "trained"
-    settings_class = Settings
+    name = "dense_magnitude"
+    version = 1
+    paper = "reference"
+    sparsity_control = "exact"
+    purity = "trained"
+
+    class Settings(OptimizerSettings):
+        """Settings of `dense_magnitude`."""
+
+        lr: Annotated[float, Range(1e-4, 1e-2, log=True)] = Field(0.001, gt=0)
+        scope: Literal["layer", "global"] = Field("layer", description="rank weights within layers, or all together")
+        retrain: bool = Field(default=True, description="train on after pruning")
+        prune_at: Annotated[float, Range(0.2, 0.8)] = Field(
+            0.5, gt=0, lt=1, description="part of the budget after which weights go, with retrain"
+        )
+
     settings: Settings
     sparsity: float
     kept: Tensor
@@ -69,6 +72,4 @@ class DenseMagnitude(Method):
             self.pruned = True
 
     def _largest(self) -> Tensor:
-        sizes = self.network.sizes if self.settings.scope == "layer" else [self.network.n]
-        counts = [size - int(self.sparsity * size) for size in sizes]
-        return keep_top_of_each(self.weights.abs(), sizes, counts)
+        return self.keep_largest(self.weights.abs(), per_layer=self.settings.scope == "layer", rounding="down")

@@ -13,16 +13,55 @@ The optimiser is the authors' for their fully connected network and Conv-2 to 8:
 0.1, weight decay 1e-4, and the suite's cosine schedule (on ResNet-18 they take 5e-4).
 """
 
-from ._scores import Scores, ScoreSettings
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, straight_through
 
 
-class Settings(ScoreSettings):
-    """Settings of `edgepopup`."""
-
-
-class EdgePopup(Scores):
+class EdgePopup(Method):
     """Top scores by magnitude, with a straight-through gradient."""
 
-    name, version, paper = "edgepopup", 1, "arXiv 1911.13299"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "edgepopup"
+    version = 1
+    paper = "arXiv 1911.13299"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(OptimizerSettings):
+        """Settings of scores."""
+
+        optimizer: Literal["adam", "sgd"] = "sgd"
+        lr: Annotated[float, Range(0.01, 10, log=True)] = Field(0.1, gt=0)
+        weight_decay: Annotated[float, Range(1e-6, 1e-3, log=True)] = Field(1e-4, ge=0)
+        scope: Literal["layer", "global"] = Field("layer", description="rank scores within layers, or all together")
+
+    settings: Settings
+    sparsity: float
+    width = 1.0  # of the scores at the start, in 1 / sqrt(fan_in)
+
+    def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
+        super().__init__(network, settings, sparsity)
+        bound = network.spread(torch.tensor([layer.fan_in for layer in network.layers], device=network.device)) ** -0.5
+        numbers = torch.empty_like(network.weights).uniform_(-1, 1, generator=self.generator)
+        self.scores = nn.Parameter(self.width * bound * numbers)
+
+    def rank(self) -> Tensor:
+        """(N,) what is ranked, differentiable: the size of the scores."""
+        return self.scores.abs()
+
+    def gates(self) -> Tensor:
+        """The mask, with the identity as its gradient."""
+        rank = self.rank()
+        return straight_through(self.top(rank, self.sparsity), rank)
+
+    def mask(self) -> Tensor:
+        """The weights that rank highest."""
+        return self.top(self.rank(), self.sparsity)
+
+    def top(self, rank: Tensor, sparsity: float) -> Tensor:
+        """(N,) bool: all but the floor(sparsity * n) lowest of each layer's n, or of all layers together."""
+        return self.keep_largest(rank, sparsity, per_layer=self.settings.scope == "layer", rounding="down")

@@ -17,25 +17,27 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, keep_top_of_each, magnitude
-
-from ._scores import Scores, ScoreSettings
-
-
-class Settings(ScoreSettings):
-    """Settings of `er_edgepopup`."""
-
-    source_density: float = Field(0.5, gt=0, le=1, description="of the random network that is given")
-    start: float = Field(0.6, gt=0, le=1, description="density before the first level")
-    levels: int = Field(5, ge=1, description="of falling density")
+from slt_bench.method import FrozenNetwork, keep_top_of_each, straight_through
+from slt_bench.methods.edgepopup import EdgePopup
 
 
-class ErEdgePopup(Scores):
+class ErEdgePopup(EdgePopup):
     """Edge-popup among the weights of a random sparse network."""
 
-    name, version, paper = "er_edgepopup", 1, "arXiv 2210.02412"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "er_edgepopup"
+    version = 1
+    paper = "arXiv 2210.02412"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(EdgePopup.Settings):
+        """Settings of `er_edgepopup`."""
+
+        source_density: float = Field(0.5, gt=0, le=1, description="of the random network that is given")
+        start: float = Field(0.6, gt=0, le=1, description="density before the first level")
+        levels: int = Field(5, ge=1, description="of falling density")
+
+    settings: Settings
     given: Tensor
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
@@ -54,11 +56,12 @@ class ErEdgePopup(Scores):
 
     def rank(self) -> Tensor:
         """The size of the scores, -1 where no weight is given."""
-        return torch.where(self.given, magnitude(self.scores), -1.0)
+        return torch.where(self.given, super().rank(), -1.0)
 
     def gates(self) -> Tensor:
         """The mask at the present level, with the identity as its gradient."""
-        return self.through(1 - self.density)
+        rank = self.rank()
+        return straight_through(self.top(rank, 1 - self.density), rank)
 
     def on_progress(self, fraction: float) -> None:
         """Lowers the density, level by level."""

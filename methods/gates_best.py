@@ -18,33 +18,34 @@ a clamp in place of the sigmoid. The defaults were found in about twenty runs by
 had those before its trials (`tune lenet_mnist_all`).
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from slt_bench.method import Range
-
-from ._gaussian import GaussianSettings
-from .gates import Gates
-
-
-class Settings(GaussianSettings):
-    """Settings of `gates_best`; each as in `gates`."""
-
-    optimizer: Literal["adam", "sgd"] = "sgd"
-    lr: float = Field(3.16, gt=0)
-    sigma: float = Field(0.02, gt=0, description="deviation of the noise at the start")
-    slope: float = Field(0.25, gt=0, description="of the gates at the start")
-    slope_end: float | None = Field(23.0, gt=0, description="and at the end; None: 3, or `slope` under a penalty")
-    leak: float = Field(0.5, ge=0, description="how far beyond 0 and 1 gradients reach a gate; 0: not at all")
-    ramp_until: float = Field(0.34, gt=0, le=1, description="part of the budget after which the sparsity is reached")
-    search: ClassVar = {
-        "lr": Range(0.3, 30, log=True), "slope_end": Range(5, 100, log=True), "ramp_until": Range(0.2, 0.9),
-    }  # fmt: skip
+from slt_bench.methods.gates import Gates
+from slt_bench.methods.shared.threshold import RampUntil
 
 
 class GatesBest(Gates):
     """Gates opened wide, then steepened."""
 
-    name, version, paper = "gates_best", 1, "arXiv 2603.08914, improved here"
-    settings_class = Settings
+    name = "gates_best"
+    version = 1
+    paper = "arXiv 2603.08914, improved here"
+
+    class Settings(Gates.Settings):
+        """Settings of `gates_best`; each as in `gates`."""
+
+        optimizer: Literal["adam", "sgd"] = "sgd"
+        lr: Annotated[float, Range(0.3, 30, log=True)] = Field(3.16, gt=0)
+        sigma: float = Field(0.02, gt=0, description="deviation of the noise at the start")
+        sigma_end: float | None = Field(
+            None, gt=0, description="and at the end; None: 0.02, or `sigma` under a penalty"
+        )
+        slope: float = Field(0.25, gt=0, description="of the gates at the start")
+        slope_end: Annotated[float | None, Range(5, 100, log=True)] = Field(
+            23.0, gt=0, description="and at the end; None: 3, or `slope` under a penalty"
+        )
+        leak: float = Field(0.5, ge=0, description="how far beyond 0 and 1 gradients reach a gate; 0: not at all")
+        ramp_until: RampUntil = 0.34

@@ -15,7 +15,7 @@ epochs, three seeds, test: `lenet_mnist_all`) it has 97.8% at 0.9, 97.9% at 0.95
 0.95 by 0.14 +- 0.09 points, and level from 0.98 on.
 """
 
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -23,24 +23,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slt_bench.method import FrozenNetwork, Range
-
-from . import gates_best
-
-
-class Settings(gates_best.Settings):
-    """Settings of `gates_distilled`; the others are those of `gates_best`."""
-
-    share: float = Field(0.5, ge=0, le=1, description="a, of the loss that is learned from the dense network")
-    temperature: float = Field(2.0, gt=0, description="T, which softens what the dense network says")
-    teacher_lr: float = Field(0.05, gt=0, description="learning rate of the dense network")
-    search: ClassVar = gates_best.Settings.search | {"share": Range(0.1, 0.9)}
+from slt_bench.methods.gates_best import GatesBest
 
 
-class GatesDistilled(gates_best.GatesBest):
+class GatesDistilled(GatesBest):
     """Gates beside a dense network that teaches them."""
 
-    name, version, paper = "gates_distilled", 1, "arXiv 1503.02531, on gates_best"
-    settings_class = Settings
+    name = "gates_distilled"
+    version = 1
+    paper = "arXiv 1503.02531, on gates_best"
+
+    class Settings(GatesBest.Settings):
+        """Settings of `gates_distilled`; the others are those of `gates_best`."""
+
+        share: Annotated[float, Range(0.1, 0.9)] = Field(
+            0.5, ge=0, le=1, description="a, of the loss that is learned from the dense network"
+        )
+        temperature: float = Field(2.0, gt=0, description="T, which softens what the dense network says")
+        teacher_lr: float = Field(0.05, gt=0, description="learning rate of the dense network")
+
+    settings: Settings
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)

@@ -20,32 +20,33 @@ With as many trials as `gates_best` and the same budget (LeNet-300-100, MNIST, 4
 be those settings' doing.
 """
 
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, Range, keep_top, ramp
-
-from . import gates_best
+from slt_bench.method import FrozenNetwork, Range, ramp
+from slt_bench.methods.gates_best import GatesBest
 
 CLOSED = -1e3  # far below what gradients reach
 
 
-class Settings(gates_best.Settings):
-    """Settings of `gates_rounds`; the others are those of `gates_best`."""
-
-    rounds: int = Field(2, ge=1)
-    reset: float = Field(0.0, ge=0, le=1, description="how much a gate forgets between two rounds")
-    search: ClassVar = gates_best.Settings.search | {"reset": Range(0, 1)}
-
-
-class GatesRounds(gates_best.GatesBest):
+class GatesRounds(GatesBest):
     """Gates that start again on what the round before has left."""
 
-    name, version, paper = "gates_rounds", 1, "arXiv 1912.04427, on gates_best"
-    settings_class = Settings
+    name = "gates_rounds"
+    version = 1
+    paper = "arXiv 1912.04427, on gates_best"
+
+    class Settings(GatesBest.Settings):
+        """Settings of `gates_rounds`; the others are those of `gates_best`."""
+
+        rounds: int = Field(2, ge=1)
+        reset: Annotated[float, Range(0, 1)] = Field(
+            0.0, ge=0, le=1, description="how much a gate forgets between two rounds"
+        )
+
     settings: Settings
     sparsity: float
     closed: Tensor
@@ -88,7 +89,7 @@ class GatesRounds(gates_best.GatesBest):
     @torch.no_grad()
     def _start_again(self) -> None:
         settings = self.settings
-        self.closed.copy_(~keep_top(self.mu, self._left()))
+        self.closed.copy_(~self.keep_largest(self.mu, 1 - self._density_after(self.round)))
         fresh = torch.empty_like(self.mu).normal_(settings.mu_init, settings.mu_noise, generator=self.generator)
         learned = (1 - settings.reset) * (self.mu - self.shift)
         self.mu.copy_(learned + settings.reset * fresh)
@@ -96,7 +97,8 @@ class GatesRounds(gates_best.GatesBest):
 
     def _left(self) -> int:
         """How many gates are not closed for good."""
-        return round(self._density_after(self.round) * self.mu.numel())
+        n = self.mu.numel()
+        return n - round((1 - self._density_after(self.round)) * n)
 
     def _density_after(self, rounds: int) -> float:
         """The density after so many rounds."""

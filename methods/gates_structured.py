@@ -15,30 +15,27 @@ import torch
 from torch import Tensor
 
 from slt_bench.method import FrozenNetwork
-
-from ._gaussian import GaussianGates, GaussianSettings
-
-
-class Settings(GaussianSettings):
-    """Settings of `gates_structured`; each as in `gates`, for units."""
+from slt_bench.methods.gates import Gates
 
 
-class GatesStructured(GaussianGates):
+class GatesStructured(Gates):
     """Gaussian gates over units."""
 
-    name, version, paper = "gates_structured", 3, "arXiv 2603.08914"
-    sparsity_control, purity = "approximate", "frozen"
-    settings_class = Settings
+    name = "gates_structured"
+    version = 3
+    paper = "arXiv 2603.08914"
+    sparsity_control = "approximate"
+    purity = "frozen"
     fan_in: Tensor
 
-    def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
+    def __init__(self, network: FrozenNetwork, settings: Gates.Settings, sparsity: float | None) -> None:
         fan_in = [layer.fan_in for layer in network.layers[:-1] for _ in range(layer.shape[0])]
         super().__init__(network, settings, sparsity, count=len(fan_in))
         self.register_buffer("fan_in", torch.tensor(fan_in, device=network.device))  # (units,) weights in each row
 
     def gates(self) -> Tensor:
         """The units' gates, each repeated over its row of weights."""
-        return self._over_weights(self.draw())
+        return self._over_weights(super().gates())
 
     def mask(self) -> Tensor:
         """The rows of the units with mu > 1/2 under a penalty; else of all but those that the asked sparsity closes."""

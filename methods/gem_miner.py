@@ -14,31 +14,36 @@ The rule is that of the authors' code (ksreenivasan/pruning_is_enough, `hc_iter`
 all of them fall at once; here as many as the round asks for.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, keep_top, straight_through_
-
-
-class Settings(OptimizerSettings):
-    """Settings of `gem_miner`."""
-
-    optimizer: Literal["adam", "sgd"] = "sgd"
-    lr: float = Field(0.1, gt=0)
-    penalty: float = Field(1e-4, ge=0, description="of the sum of squared scores")
-    rounds: int = Field(29, ge=1, description="how often flags fall")
-    search: ClassVar = {"lr": Range(0.01, 10, log=True), "penalty": Range(1e-7, 1e-3, log=True)}
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, straight_through
 
 
 class GemMiner(Method):
     """Rounded scores, the lowest of which are pruned for good in rounds."""
 
-    name, version, paper = "gem_miner", 1, "arXiv 2202.12002"
-    sparsity_control, purity = "approximate", "frozen"
-    settings_class = Settings
+    name = "gem_miner"
+    version = 1
+    paper = "arXiv 2202.12002"
+    sparsity_control = "approximate"
+    purity = "frozen"
+
+    class Settings(OptimizerSettings):
+        """Settings of `gem_miner`."""
+
+        optimizer: Literal["adam", "sgd"] = "sgd"
+        lr: Annotated[float, Range(0.01, 10, log=True)] = Field(0.1, gt=0)
+        penalty: Annotated[float, Range(1e-7, 1e-3, log=True)] = Field(
+            1e-4, ge=0, description="of the sum of squared scores"
+        )
+        rounds: int = Field(29, ge=1, description="how often flags fall")
+
+    settings: Settings
+    sparsity: float
     flag: Tensor
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
@@ -56,7 +61,7 @@ class GemMiner(Method):
 
     def gates(self) -> Tensor:
         """The rounded scores of flagged weights; no gradient reaches the others."""
-        return straight_through_(self.mask(), self.scores * self.flag)
+        return straight_through(self.mask(), self.scores * self.flag)
 
     def mask(self) -> Tensor:
         """Flagged, and a score above 1/2."""
@@ -74,5 +79,4 @@ class GemMiner(Method):
         if due > self.round:
             self.round = due
             density = (1 - self.sparsity) ** (due / self.settings.rounds)
-            ranked = torch.where(self.flag, self.scores, -1.0)
-            self.flag &= keep_top(ranked, round(density * self.network.n))
+            self.flag &= self.keep_largest(torch.where(self.flag, self.scores, -1.0), 1 - density)

@@ -15,7 +15,7 @@ for each of their gradient steps. The best of the last generation is the answer;
 Population 100 and chances 0.3, 0.1, parents 0.3, migration 0.1 are the authors' (julianscher/SLTN-GA, configs).
 """
 
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -26,23 +26,28 @@ from slt_bench.method import FrozenNetwork, Loss, Method, MethodSettings, Range
 FORWARD_PASSES = 3  # that a gradient step costs
 
 
-class Settings(MethodSettings):
-    """Settings of `genetic`."""
-
-    population: int = Field(100, ge=2)
-    mating: float = Field(0.3, ge=0, le=1, description="chance to have a child")
-    parents: float = Field(0.3, gt=0, le=1, description="best part of the population that children have a parent from")
-    mutation: float = Field(0.1, ge=0, le=1, description="chance of a copy with a flipped bit")
-    migration: float = Field(0.1, ge=0, le=1, description="fresh individuals, as part of the population")
-    search: ClassVar = {"parents": Range(0.05, 0.9), "mutation": Range(0.0, 1.0)}
-
-
 class Genetic(Method):
     """Masks bred by recombination, mutation and selection."""
 
-    name, version, paper = "genetic", 1, "arXiv 2411.04658"
-    sparsity_control, purity = "none", "frozen"
-    settings_class = Settings
+    name = "genetic"
+    version = 1
+    paper = "arXiv 2411.04658"
+    sparsity_control = "none"
+    purity = "frozen"
+
+    class Settings(MethodSettings):
+        """Settings of `genetic`."""
+
+        population: int = Field(100, ge=2)
+        mating: float = Field(0.3, ge=0, le=1, description="chance to have a child")
+        parents: Annotated[float, Range(0.05, 0.9)] = Field(
+            0.3, gt=0, le=1, description="best part of the population that children have a parent from"
+        )
+        mutation: Annotated[float, Range(0.0, 1.0)] = Field(
+            0.1, ge=0, le=1, description="chance of a copy with a flipped bit"
+        )
+        migration: float = Field(0.1, ge=0, le=1, description="fresh individuals, as part of the population")
+
     settings: Settings
     best: Tensor
 

@@ -11,22 +11,22 @@ from typing import Literal
 import torch
 
 from slt_bench.method import FrozenNetwork
-
-from ._scores import Scores, ScoreSettings
-
-
-class Settings(ScoreSettings):
-    """Settings of `global_edgepopup`."""
-
-    scope: Literal["global"] = "global"
+from slt_bench.methods.edgepopup import EdgePopup
 
 
-class GlobalEdgePopup(Scores):
+class GlobalEdgePopup(EdgePopup):
     """Top scores by magnitude over all layers together."""
 
-    name, version, paper = "global_edgepopup", 1, "arXiv 2402.14029"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "global_edgepopup"
+    version = 1
+    paper = "arXiv 2402.14029"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(EdgePopup.Settings):
+        """Settings of `global_edgepopup`."""
+
+        scope: Literal["global"] = "global"
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)

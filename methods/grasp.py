@@ -14,30 +14,32 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from slt_bench.method import Loss, MethodSettings
-
-from ._saliency import Saliency
-
-
-class Settings(MethodSettings):
-    """Settings of `grasp`."""
-
-    batches: int = Field(1, ge=1, description="training batches that the gradient is summed over")
-    temperature: float = Field(200.0, gt=0, description="divides the logits")
+from slt_bench.methods.shared.saliency import Saliency
 
 
 class Grasp(Saliency):
     """The weights whose removal would weaken the gradient most."""
 
-    name, version, paper = "grasp", 1, "arXiv 2002.07376"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "grasp"
+    version = 1
+    paper = "arXiv 2002.07376"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(MethodSettings):
+        """Settings of `grasp`."""
+
+        batches: int = Field(1, ge=1, description="training batches that the gradient is summed over")
+        temperature: float = Field(200.0, gt=0, description="divides the logits")
+
+    settings: Settings
 
     def scores(self, loss: Loss) -> Tensor:
         """W * H g."""
         weights = self.network.weights.clone().requires_grad_()
         cooled = torch.ones_like(weights)
         cooled[self.network.layers[-1].slice] = 1 / self.settings.temperature
-        gradients = []
+        gradients: list[Tensor] = []
         with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention cannot be differentiated twice
             for _ in range(self.settings.batches):
                 gradients += torch.autograd.grad(loss(weights * cooled), weights, create_graph=True)

@@ -5,14 +5,15 @@
 
 with beta 2/3. The relaxed network has their medians, 1.2 sigmoid(a / beta) - 0.1 clamped, and the mask is a > 0,
 where the median is above 1/2. With `penalty` set the method decides its sparsity; without it, the a are shifted so
-that the asked one is reached (`_shifted`). As in the code of both papers that use them, |a| is kept below log 100.
+that the asked one is reached (`shared/threshold.py`). As in the code of both papers that use them, |a| is kept below
+log 100.
 
 Adam with learning rate 7e-4 is what Gallego-Posada et al. 2022 (constrained_sparsity) take on MNIST, with weights
 that are trained as well; a start at 0 is their density of 1/2.
 """
 
 import math
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -20,25 +21,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from slt_bench.method import Range
-
-from ._logits import Logits, LogitSettings
+from slt_bench.methods.shared.logits import Logits
+from slt_bench.methods.shared.threshold import RampUntil
 
 BETA, LOW, HIGH, LARGEST = 2 / 3, -0.1, 1.1, math.log(100)
-
-
-class Settings(LogitSettings):
-    """Settings of `hard_concrete`."""
-
-    lr: float = Field(7e-4, gt=0)
-    search: ClassVar = {"lr": Range(7e-4, 0.7, log=True), "ramp_until": Range(0.2, 0.9)}
 
 
 class HardConcrete(Logits):
     """Stretched and clamped concrete gates."""
 
-    name, version, paper = "hard_concrete", 2, "arXiv 1712.01312"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "hard_concrete"
+    version = 2
+    paper = "arXiv 1712.01312"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(Logits.Settings):
+        """Settings of `hard_concrete`."""
+
+        lr: Annotated[float, Range(7e-4, 0.7, log=True)] = Field(7e-4, gt=0)
+        ramp_until: RampUntil = 0.5
+
+    settings: Settings
 
     def gates(self) -> Tensor:
         """A draw; the medians in the relaxed network."""

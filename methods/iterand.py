@@ -18,24 +18,26 @@ from pydantic import Field
 from torch import Tensor
 
 from slt_bench.method import FrozenNetwork
-
-from ._scores import Scores, ScoreSettings
-
-
-class Settings(ScoreSettings):
-    """Settings of `iterand`."""
-
-    period: int = Field(300, ge=1, description="steps between two draws")
-    share: float = Field(0.1, ge=0, le=1, description="of the removed weights that are drawn anew")
+from slt_bench.methods.edgepopup import EdgePopup
 
 
-class IteRand(Scores):
+class IteRand(EdgePopup):
     """Edge-popup that draws anew what it does not use."""
 
-    name, version, paper = "iterand", 1, "arXiv 2106.09269"
-    sparsity_control, purity = "exact", "resampled"
-    settings_class = Settings
-    width = 6.0**0.5
+    name = "iterand"
+    version = 1
+    paper = "arXiv 2106.09269"
+    sparsity_control = "exact"
+    purity = "resampled"
+
+    class Settings(EdgePopup.Settings):
+        """Settings of `iterand`."""
+
+        period: int = Field(300, ge=1, description="steps between two draws")
+        share: float = Field(0.1, ge=0, le=1, description="of the removed weights that are drawn anew")
+
+    settings: Settings
+    width = 6.0**0.5  # of the scores at the start, in 1 / sqrt(fan_in)
     weights: Tensor
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:

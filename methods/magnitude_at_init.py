@@ -12,30 +12,32 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, Method, MethodSettings, keep_top_of_each
-
-
-class Settings(MethodSettings):
-    """Settings of `magnitude_at_init`."""
-
-    scope: Literal["layer", "global"] = Field("layer", description="rank weights within layers, or all together")
+from slt_bench.method import FrozenNetwork, Method, MethodSettings
 
 
 class MagnitudeAtInit(Method):
     """The largest weights of the random network."""
 
-    name, version, paper = "magnitude_at_init", 1, "arXiv 2009.08576"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "magnitude_at_init"
+    version = 1
+    paper = "arXiv 2009.08576"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(MethodSettings):
+        """Settings of `magnitude_at_init`."""
+
+        scope: Literal["layer", "global"] = Field("layer", description="rank weights within layers, or all together")
+
+    settings: Settings
     kept: Tensor
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)
         chance = torch.empty_like(network.weights).uniform_(generator=self.generator)
         magnitudes = network.weights.abs() * (1 + 1e-6 * chance)
-        sizes = network.sizes if settings.scope == "layer" else [network.n]
-        counts = [size - int(self.sparsity * size) for size in sizes]
-        self.register_buffer("kept", keep_top_of_each(magnitudes, sizes, counts))
+        kept = self.keep_largest(magnitudes, per_layer=settings.scope == "layer", rounding="down")
+        self.register_buffer("kept", kept)
 
     def gates(self) -> Tensor:
         """The mask itself."""

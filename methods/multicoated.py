@@ -19,22 +19,26 @@ from pydantic import Field
 from torch import Tensor
 
 from slt_bench.method import straight_through
-
-from ._scores import Scores, ScoreSettings
-
-
-class Settings(ScoreSettings):
-    """Settings of `multicoated`."""
-
-    coats: tuple[float, ...] = Field((0.2627, 0.105), description="densities of the inner coats, as parts of the first")
+from slt_bench.methods.edgepopup import EdgePopup
 
 
-class Multicoated(Scores):
+class Multicoated(EdgePopup):
     """Nested masks of one set of scores, added up."""
 
-    name, version, paper = "multicoated", 1, "ICML 2022"
-    sparsity_control, purity = "exact", "rescaled"
-    settings_class = Settings
+    name = "multicoated"
+    version = 1
+    paper = "ICML 2022"
+    sparsity_control = "exact"
+    purity = "rescaled"
+
+    class Settings(EdgePopup.Settings):
+        """Settings of `multicoated`."""
+
+        coats: tuple[float, ...] = Field(
+            (0.2627, 0.105), description="densities of the inner coats, as parts of the first"
+        )
+
+    settings: Settings
 
     def effective(self) -> Tensor:
         """W * M, rescaled by the density of the first coat."""

@@ -19,24 +19,26 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, magnitude
-
-from ._scores import Scores, ScoreSettings
-
-
-class Settings(ScoreSettings):
-    """Settings of `partial_freeze`."""
-
-    scope: Literal["global"] = "global"
-    frozen: float = Field(0.5, ge=0, lt=1, description="part of each layer that is pruned or locked at the start")
+from slt_bench.method import FrozenNetwork
+from slt_bench.methods.edgepopup import EdgePopup
 
 
-class PartialFreeze(Scores):
+class PartialFreeze(EdgePopup):
     """Global edge-popup where random weights are pruned or locked at the start."""
 
-    name, version, paper = "partial_freeze", 1, "arXiv 2402.14029"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "partial_freeze"
+    version = 1
+    paper = "arXiv 2402.14029"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(EdgePopup.Settings):
+        """Settings of `partial_freeze`."""
+
+        scope: Literal["global"] = "global"
+        frozen: float = Field(0.5, ge=0, lt=1, description="part of each layer that is pruned or locked at the start")
+
+    settings: Settings
     pruned: Tensor
     locked: Tensor
 
@@ -51,5 +53,5 @@ class PartialFreeze(Scores):
 
     def rank(self) -> Tensor:
         """The size of the scores; nothing where pruned, above all others where locked."""
-        size = magnitude(self.scores)
+        size = super().rank()
         return torch.where(self.locked, size + size.detach().max() + 1, torch.where(self.pruned, size - 1e6, size))

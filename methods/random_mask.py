@@ -18,43 +18,43 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from slt_bench.method import (
-    FrozenNetwork,
-    Method,
-    MethodSettings,
-    SparsityControl,
-    keep_top_of_each,
-)
+from slt_bench.method import FrozenNetwork, Method, MethodSettings, SparsityControl, keep_top_of_each
 from slt_bench.tickets.ticket import read_layer_densities
 
 SPREADS = ("uniform", "erk")
 
 
-class Settings(MethodSettings):
-    """Settings of `random_mask`."""
-
-    layers: str = Field("uniform", description='"uniform", "erk", or the path of a ticket whose densities are taken')
-
-    @field_validator("layers")
-    @classmethod
-    def _pin(cls, value: str) -> str:
-        path, _, pinned = value.partition("#")
-        if value in SPREADS or (pinned and not Path(path).is_file()):
-            return value
-        if not Path(path).is_file():
-            raise ValueError(f"it is neither {' nor '.join(SPREADS)}, nor the path of a ticket")
-        found = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
-        if pinned not in ("", found):
-            raise ValueError(f"the ticket {path} has changed: its hash is now {found}")
-        return f"{path}#{found}"
-
-
 class RandomMask(Method):
     """A mask drawn by chance, with chosen layer densities."""
 
-    name, version, paper = "random_mask", 1, "floor"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "random_mask"
+    version = 1
+    paper = "floor"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(MethodSettings):
+        """Settings of `random_mask`."""
+
+        layers: str = Field(
+            "uniform", description='"uniform", "erk", or the path of a ticket whose densities are taken'
+        )
+
+        @field_validator("layers")
+        @classmethod
+        def _pin(cls, value: str) -> str:
+            path, _, pinned = value.partition("#")
+            if value in SPREADS or (pinned and not Path(path).is_file()):
+                return value
+            if not Path(path).is_file():
+                raise ValueError(f"it is neither {' nor '.join(SPREADS)}, nor the path of a ticket")
+            found = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+            if pinned not in ("", found):
+                raise ValueError(f"the ticket {path} has changed: its hash is now {found}")
+            return f"{path}#{found}"
+
+    settings: Settings
+    kept: Tensor
 
     def __init__(self, network: FrozenNetwork, settings: Settings, sparsity: float | None) -> None:
         super().__init__(network, settings, sparsity)
@@ -77,7 +77,7 @@ class RandomMask(Method):
     def _counts(self) -> list[int]:
         sizes = self.network.sizes
         if self.sparsity is None:
-            densities = read_layer_densities(self.settings.layers.partition("#")[0], self.network)
+            densities = read_layer_densities(Path(self.settings.layers.partition("#")[0]), self.network)
             return [round(size * density) for size, density in zip(sizes, densities, strict=True)]
         kept = sum(sizes) - round(self.sparsity * sum(sizes))
         shares = [1.0] * len(sizes)

@@ -14,43 +14,35 @@ decoupled weight decay 5e-4, learning rate about 0.05 falling exponentially, mom
 momentum 0.9, L2 weight decay and the suite's schedule.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import (
-    FrozenNetwork,
-    Method,
-    OptimizerSettings,
-    Range,
-    SparsityControl,
-    keep_top,
-    ramp,
-    straight_through,
-)  # fmt: skip
-
-
-class Settings(OptimizerSettings):
-    """Settings of `signed_supermask`."""
-
-    optimizer: Literal["adam", "sgd"] = "sgd"
-    lr: float = Field(0.05, gt=0)
-    weight_decay: float = Field(5e-4, ge=0)
-    threshold: float | None = Field(None, gt=0, lt=1, description="c, as published; None: reach the asked sparsity")
-    ramp_until: float = Field(0.5, gt=0, le=1, description="part of the budget after which the sparsity is reached")
-    search: ClassVar = {
-        "lr": Range(0.005, 5, log=True), "weight_decay": Range(1e-6, 1e-2, log=True), "ramp_until": Range(0.2, 0.9),
-    }  # fmt: skip
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, SparsityControl, ramp, straight_through
 
 
 class SignedSupermask(Method):
     """Weights kept, hidden or inverted."""
 
-    name, version, paper = "signed_supermask", 1, "arXiv 2201.13361"
-    sparsity_control, purity = "exact", "signed"
-    settings_class = Settings
+    name = "signed_supermask"
+    version = 1
+    paper = "arXiv 2201.13361"
+    sparsity_control = "exact"
+    purity = "signed"
+
+    class Settings(OptimizerSettings):
+        """Settings of `signed_supermask`."""
+
+        optimizer: Literal["adam", "sgd"] = "sgd"
+        lr: Annotated[float, Range(0.005, 5, log=True)] = Field(0.05, gt=0)
+        weight_decay: Annotated[float, Range(1e-6, 1e-2, log=True)] = Field(5e-4, ge=0)
+        threshold: float | None = Field(None, gt=0, lt=1, description="c, as published; None: reach the asked sparsity")
+        ramp_until: Annotated[float, Range(0.2, 0.9)] = Field(
+            0.5, gt=0, le=1, description="part of the budget after which the sparsity is reached"
+        )
+
     settings: Settings
     bound: Tensor
 
@@ -94,4 +86,4 @@ class SignedSupermask(Method):
         size = self.numbers.detach().abs() / self.bound
         if self.settings.threshold is not None or sparsity is None:
             return size > (self.settings.threshold or 0.0)
-        return keep_top(size, size.numel() - round(sparsity * size.numel()))
+        return self.keep_largest(size, sparsity)

@@ -10,22 +10,24 @@ from pydantic import Field
 from torch import Tensor
 
 from slt_bench.method import Loss, MethodSettings
-
-from ._saliency import Saliency
-
-
-class Settings(MethodSettings):
-    """Settings of `snip`."""
-
-    batches: int = Field(1, ge=1, description="training batches that the gradient is summed over")
+from slt_bench.methods.shared.saliency import Saliency
 
 
 class Snip(Saliency):
     """The weights whose removal would change the loss most."""
 
-    name, version, paper = "snip", 1, "arXiv 1810.02340"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "snip"
+    version = 1
+    paper = "arXiv 1810.02340"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(MethodSettings):
+        """Settings of `snip`."""
+
+        batches: int = Field(1, ge=1, description="training batches that the gradient is summed over")
+
+    settings: Settings
 
     def scores(self, loss: Loss) -> Tensor:
         """|dL/dh| at all gates open."""

@@ -15,22 +15,24 @@ from pydantic import Field
 from torch import Tensor
 
 from slt_bench.method import FrozenNetwork, Loss, MethodSettings
-
-from ._saliency import Saliency
-
-
-class Settings(MethodSettings):
-    """Settings of `synflow`."""
-
-    rounds: int = Field(100, ge=1, description="of scoring and pruning")
+from slt_bench.methods.shared.saliency import Saliency
 
 
 class SynFlow(Saliency):
     """The weights that most of the flow from input to output passes."""
 
-    name, version, paper = "synflow", 1, "arXiv 2006.05467"
-    sparsity_control, purity = "exact", "frozen"
-    settings_class = Settings
+    name = "synflow"
+    version = 1
+    paper = "arXiv 2006.05467"
+    sparsity_control = "exact"
+    purity = "frozen"
+
+    class Settings(MethodSettings):
+        """Settings of `synflow`."""
+
+        rounds: int = Field(100, ge=1, description="of scoring and pruning")
+
+    settings: Settings
 
     def prepare(self, loss: Loss, steps: int) -> None:  # noqa: ARG002
         """Scores and prunes, round by round."""
@@ -38,7 +40,7 @@ class SynFlow(Saliency):
         was_training = self.network.training
         self.network.eval()
         for number in range(1, rounds + 1):
-            self.keep(self.scores(loss), (1 - self.sparsity) ** (number / rounds))
+            self.prune(self.scores(loss), 1 - (1 - self.sparsity) ** (number / rounds))
         self.network.train(was_training)
 
     def scores(self, loss: Loss) -> Tensor:  # noqa: ARG002

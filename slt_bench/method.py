@@ -1,14 +1,34 @@
 """The contract of a method, and the few tools that methods share.
 
-A method is one file with one `Method` subclass and one frozen settings class. It learns a mask over the flat vector of
-a frozen network; the suite owns data, budget, seeds, schedules, precision, timing and evaluation. A file in `methods/`
-imports this module, torch and pydantic, and nothing else of the suite.
+A method is one file with one `Method` subclass, its settings inside. It learns a mask over the flat vector of a frozen
+network; the suite owns data, budget, seeds, schedules, precision, timing and evaluation. A file in `methods/` imports
+this module, torch, pydantic and other methods.
+
+    class TopScores(Method):
+        name = "top_scores"
+        version = 1
+        paper = "arXiv ..."
+        sparsity_control = "exact"
+        purity = "frozen"
+
+        class Settings(OptimizerSettings):
+            lr: Annotated[float, Range(0.01, 10, log=True)] = 0.1
+
+        def __init__(self, network, settings, sparsity):
+            super().__init__(network, settings, sparsity)
+            self.scores = nn.Parameter(...)
+
+        def gates(self):
+            return straight_through(self.mask(), self.scores)
+
+        def mask(self):
+            return self.keep_largest(self.scores)
 """
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,14 +36,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.network.ops.in_place import straight_through_
-from slt_bench.network.ops.noise import add_noise_, noise
-from slt_bench.network.ops.products import magnitude
+from slt_bench.network.ops.noise import add_noise, noise
+from slt_bench.network.ops.straight_through import straight_through
 from slt_bench.network.ops.topk import Brackets, keep_top, keep_top_of_each, kth_smallest
 from slt_bench.network.streams import derive_seed
 
 __all__ = [
-    "Brackets",
     "Choice",
     "FrozenNetwork",
     "Loss",
@@ -32,20 +50,20 @@ __all__ = [
     "OptimizerSettings",
     "Purity",
     "Range",
+    "Rounding",
     "SparsityControl",
-    "add_noise_",
+    "add_noise",
     "keep_top",
     "keep_top_of_each",
     "kth_smallest",
-    "magnitude",
     "noise",
     "ramp",
     "straight_through",
-    "straight_through_",
 ]
 
 SparsityControl = Literal["exact", "approximate", "none"]
 Purity = Literal["frozen", "rescaled", "resampled", "signed", "trained"]
+Rounding = Literal["nearest", "down"]
 
 
 class Loss(Protocol):
@@ -68,12 +86,19 @@ class Range:
         low, high: The ends.
         log: Whether the logarithms are even; both ends are above 0 then.
         whole: Whether only whole numbers are right.
+
+    Raises:
+        TypeError: The ends do not rise, or one whose logarithm is taken is not above 0.
     """
 
     low: float
     high: float
     log: bool = False
     whole: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise TypeError(f"{self} must rise from low to high, and be above 0 with log=True")
 
     def at(self, part: float) -> float | int:
         """The number that lies at a part of the way from low to high, to three digits or whole."""
@@ -83,9 +108,13 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """What `tune` tries for a setting that is no number: one of some values."""
+    """What `tune` tries for a setting that is not a number: one of several values."""
 
     values: tuple[str | bool, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.values)) < 2:
+            raise TypeError(f"{self} must have several values")
 
     def at(self, part: float) -> str | bool:
         """The value whose equal share of 0 to 1 a part lies in."""
@@ -95,12 +124,21 @@ class Choice:
 class MethodSettings(BaseModel):
     """Base of a method's settings: immutable, and unknown names are refused.
 
-    Attributes:
-        search: What `tune` may try for some of them.
+    What `tune` may try stands at a setting's field: `lr: Annotated[float, Range(0.01, 10, log=True)] = 0.1`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    search: ClassVar[Mapping[str, Range | Choice]] = {}
+
+    @classmethod
+    def search_ranges(cls) -> dict[str, Range | Choice]:
+        """Return what `tune` may try, by setting: in the order of the fields, each where it was last written."""
+        order: dict[str, None] = {}
+        for base in reversed(cls.__mro__):
+            for name in inspect.get_annotations(base):
+                order.pop(name, None)
+                order[name] = None
+        fields = {name: cls.model_fields[name].metadata for name in order if name in cls.model_fields}
+        return {name: kind for name, all_ in fields.items() for kind in all_ if isinstance(kind, Range | Choice)}
 
 
 class OptimizerSettings(MethodSettings):
@@ -115,9 +153,12 @@ class OptimizerSettings(MethodSettings):
 class Method(nn.Module, ABC):
     """A plug-in that learns a mask over a frozen network.
 
+    A subclass that gives a `name` is a method; one without is a base that methods share. A method that breaks the
+    contract raises a TypeError where its class is defined.
+
     Args:
         network: The frozen network; its `weights` (N,) and `layers` are all that most methods need to know.
-        settings: An instance of the class's own `settings_class`.
+        settings: An instance of the class's own `Settings`.
         sparsity: The fraction of weights to remove, in [0, 1); None where the settings decide it themselves.
 
     Attributes:
@@ -126,12 +167,13 @@ class Method(nn.Module, ABC):
         paper: Where the method comes from.
         sparsity_control: Whether the mask has the asked sparsity exactly, approximately, or the method decides.
         purity: What else is changed beside the mask; "frozen" is nothing.
+        Settings: The class of its settings, written inside the method's class.
+        settings_class: The same; set by the suite.
         generator: The method's own random numbers, on the network's device, seeded by the network's seed.
 
     A search may be stopped between any two steps and go on in another process. What changes while a method learns must
     therefore stand in its parameters, its buffers, or attributes that are generators, tensors, numbers, texts, or
-    lists, tuples and dicts of such; anything else must be as the constructor makes it, or
-    change no result, as `Brackets` do.
+    lists, tuples and dicts of such; anything else must be as the constructor makes it.
     """
 
     name: ClassVar[str]
@@ -139,27 +181,66 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str]
     sparsity_control: ClassVar[SparsityControl]
     purity: ClassVar[Purity]
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
     settings_class: ClassVar[type[MethodSettings]] = MethodSettings
+    settings: Any  # an instance of `Settings`; a method that annotates it so has it checked
 
-    def __init__(self, network: FrozenNetwork, settings: MethodSettings, sparsity: float | None) -> None:
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if problem := _contract_problem(cls):
+            raise TypeError(problem)
+        cls.settings_class = cls.Settings
+
+    def __init__(self, network: FrozenNetwork, settings: Any, sparsity: float | None) -> None:
         super().__init__()
         self.__dict__["network"] = network  # not a submodule: nothing of it is the method's to train
         self.settings = settings
         self.sparsity = sparsity
         self.generator = torch.Generator(network.device)
         self.generator.manual_seed(derive_seed("method", self.name, network.seed))
+        self._brackets = Brackets()  # where the last selections ended: they make the next ones faster, not different
 
     network: FrozenNetwork
 
     @classmethod
-    def control(cls, settings: MethodSettings) -> SparsityControl:  # noqa: ARG003 - some methods' settings decide
+    def control(cls, settings: Any) -> SparsityControl:  # noqa: ARG003 - some methods' settings decide
         """How the sparsity is controlled under these settings; the class's `sparsity_control` unless overridden."""
         return cls.sparsity_control
 
     @classmethod
-    def problem(cls, settings: MethodSettings, sparsity: float | None) -> str:  # noqa: ARG003
+    def problem(cls, settings: Any, sparsity: float | None) -> str:  # noqa: ARG003
         """Why these settings make no sense at that sparsity, in a sentence; empty where they do."""
         return ""
+
+    def keep_largest(
+        self,
+        values: Tensor,
+        sparsity: float | None = None,
+        *,
+        per_layer: bool = False,
+        rounding: Rounding = "nearest",
+    ) -> Tensor:
+        """Return the mask of the largest values: of n, all but round(sparsity * n). Of equal ones the first are kept.
+
+        Args:
+            values: (n,) numbers without NaN; (N,) with `per_layer`.
+            sparsity: The fraction to remove, in [0, 1]; the method's own sparsity unless given.
+            per_layer: Whether each layer keeps the largest of its own values, not the vector those of all.
+            rounding: "down" removes floor(sparsity * n) instead, as edge-popup is defined.
+
+        Returns:
+            (n,) bool, without a gradient. On CUDA nothing waits for the device.
+
+        Raises:
+            TypeError: No sparsity is given, and the method has none.
+        """
+        sparsity = self.sparsity if sparsity is None else sparsity
+        if sparsity is None:
+            raise TypeError("keep_largest needs a sparsity, since these settings leave it to the method")
+        sizes = self.network.sizes if per_layer else [values.numel()]
+        removed = [int(sparsity * size) if rounding == "down" else round(sparsity * size) for size in sizes]
+        counts = [size - out for size, out in zip(sizes, removed, strict=True)]
+        return keep_top_of_each(values, sizes, counts, self._brackets)
 
     def prepare(self, loss: Loss, steps: int) -> None:
         """Called once, before the first step of a search; for methods that look before they learn, or learn nothing.
@@ -218,22 +299,30 @@ class Method(nn.Module, ABC):
         """Called before every step with the part of the budget that is spent, from 0 up to (but not) 1; and with 1."""
 
 
-class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, mask: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG004
-        return mask.view(torch.uint8).to(scores.dtype) if mask.dtype == torch.bool else mask.to(scores.dtype)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[None, Tensor]:  # noqa: ARG004
-        return None, grads[0]
-
-
-def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
-    """The mask as numbers, its gradient handed to the scores as if the mask were the scores (Bengio et al. 2013)."""
-    result: Tensor = _StraightThrough.apply(mask, scores)
-    return result
-
-
 def ramp(fraction: float, until: float = 1.0, power: float = 3.0) -> float:
     """From 0 to 1 as `fraction` goes from 0 to `until`: 1 - (1 - fraction / until)^power (Zhu and Gupta 2017)."""
     return 1.0 - float(max(0.0, 1.0 - fraction / until) ** power)
+
+
+def _contract_problem(method: type[Method]) -> str:  # noqa: PLR0911 - one of many
+    """Why a class cannot be a method, or a base of methods; empty where it can."""
+    title = method.__name__
+    if "settings_class" in vars(method):
+        return f"{title} sets settings_class; write its settings as a class `Settings` inside it"
+    if not (inspect.isclass(method.Settings) and issubclass(method.Settings, MethodSettings)):
+        return f"the Settings of {title} are not a subclass of MethodSettings"
+    if not hasattr(method, "name"):
+        return ""
+    missing = [name for name in ("version", "paper", "sparsity_control", "purity") if not hasattr(method, name)]
+    if missing:
+        return f"{title} does not give its {', '.join(missing)}"
+    if not isinstance(method.name, str) or not method.name.replace("_", "").isalnum():
+        return f"the name {method.name!r} of {title} is not made of letters, digits and underscores"
+    if type(method.version) is not int:
+        return f"the version of {title} is {method.version!r}, not a whole number"
+    for attribute, kinds in (("sparsity_control", get_args(SparsityControl)), ("purity", get_args(Purity))):
+        if getattr(method, attribute) not in kinds:
+            return f"the {attribute} of {title} is {getattr(method, attribute)!r}, not one of {', '.join(kinds)}"
+    promised = {name for base in method.__mro__[1:] for name in getattr(base, "__abstractmethods__", ())}
+    absent = sorted(name for name in promised if getattr(getattr(method, name), "__isabstractmethod__", False))
+    return f"{title} does not define {', '.join(f'{name}()' for name in absent)}" if absent else ""

@@ -12,19 +12,20 @@ import importlib.metadata
 import inspect
 import os
 import sys
+import traceback
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from slt_bench.network.streams import derive_seed
 from slt_bench.utils.errors import UserError, unknown
 from slt_bench.utils.import_torch import load_torch
 
 if TYPE_CHECKING:
-    from slt_bench.method import Method, MethodSettings
+    from slt_bench.method import Method
 
 SUITE = "slt_bench.methods"
 ENTRY_POINTS = "slt_bench.methods"
@@ -145,16 +146,23 @@ def _add_from(registry: Registry, source: str, module: str) -> None:
     try:
         found = _methods_of(importlib.import_module(module))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in may fail in any way
-        registry.broken[source] = f"{type(error).__name__}: {error}"
+        registry.broken[source] = f"{type(error).__name__}: {error}{_line_of(error)}"
         return
-    if len(found) != 1:
-        names = ", ".join(method.__name__ for method in found) or "none"
-        registry.broken[source] = f"a plug-in holds one concrete Method subclass; found {names}"
-    for method in found if len(found) == 1 else ():
-        if problem := _problem(method):
-            registry.broken[source] = problem
-        else:
-            registry.add(method, source)
+    if len(found) == 1:
+        registry.add(found[0], source)
+        return
+    names = ", ".join(method.__name__ for method in found)
+    registry.broken[source] = (
+        f"a plug-in holds one method; found {names}" if names else "it holds no class that gives a `name`"
+    )
+
+
+def _line_of(error: BaseException) -> str:
+    """The innermost line of a plug-in, the suite's contract excepted, that an error came from; empty without one."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
+    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(Path(__file__).parent)]
+    own = [frame for frame in own if Path(frame.filename) != Path(importlib.__file__)]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
 
 
 def _methods_of(module: types.ModuleType) -> list[type["Method"]]:
@@ -164,39 +172,5 @@ def _methods_of(module: types.ModuleType) -> list[type["Method"]]:
     return [
         value
         for value in classes
-        if issubclass(value, Method) and value.__module__ == module.__name__ and not inspect.isabstract(value)
+        if issubclass(value, Method) and value.__module__ == module.__name__ and hasattr(value, "name")
     ]
-
-
-def _problem(method: type["Method"]) -> str:
-    from slt_bench.method import MethodSettings, Purity, SparsityControl  # noqa: PLC0415 - torch loads with it
-
-    missing = [name for name in ("name", "version", "paper", "sparsity_control", "purity") if not hasattr(method, name)]
-    if missing:
-        return f"{method.__name__} does not say its {', '.join(missing)}"
-    if not isinstance(method.name, str) or not method.name.replace("_", "").isalnum():
-        return f"the name '{method.name}' of {method.__name__} is not made of letters, digits and underscores"
-    if not (inspect.isclass(method.settings_class) and issubclass(method.settings_class, MethodSettings)):
-        return f"the settings_class of {method.__name__} is no MethodSettings"
-    if type(method.version) is not int:
-        return f"the version of {method.__name__} is {method.version!r}, not a whole number"
-    for attribute, kinds in (("sparsity_control", get_args(SparsityControl)), ("purity", get_args(Purity))):
-        if getattr(method, attribute) not in kinds:
-            return f"the {attribute} of {method.__name__} is {getattr(method, attribute)!r}, not {', '.join(kinds)}"
-    return _search_problem(method.settings_class)
-
-
-def _search_problem(settings: type["MethodSettings"]) -> str:
-    """Why `tune` could not try what these settings declare."""
-    from slt_bench.method import Choice, Range  # noqa: PLC0415 - torch loads with it
-
-    for name, found in settings.search.items():
-        if name not in settings.model_fields:
-            return f"`search` names '{name}', which is none of its settings ({', '.join(settings.model_fields)})"
-        rises = isinstance(found, Range) and found.low < found.high and (found.low > 0 or not found.log)
-        if not rises and not (isinstance(found, Choice) and len(set(found.values)) > 1):
-            return (
-                f"`search` has {found!r} for '{name}': it must be a Range(low, high) that rises, and is above 0 with "
-                "log=True, or a Choice of several values"
-            )
-    return ""

@@ -35,16 +35,11 @@ def source(name, extra="", title="Mine"):
     return METHOD.format(name=name, extra=extra, title=title)
 
 
-def searching(name, ranges):
+def searching(name, settings):
     """A method with settings for `tune`."""
-    extra = f"""
-from slt_bench.method import Choice, OptimizerSettings, Range
-
-class Own(OptimizerSettings):
-    lr: float = 0.5
-    search = {{{ranges}}}
-"""
-    return source(name, extra).replace("    sparsity_control", "    settings_class = Own\n    sparsity_control")
+    extra = "from typing import Annotated\nfrom slt_bench.method import Choice, OptimizerSettings, Range"
+    own = f"    class Settings(OptimizerSettings):\n        {settings}\n\n    sparsity_control"
+    return source(name, extra).replace("    sparsity_control", own)
 
 
 @pytest.fixture
@@ -113,33 +108,29 @@ def test_broken_plugins_are_listed_with_their_error_and_stop_nothing_else(found)
         l_version=source("l").replace(", 1,", ', "one",'),
         m_purity=source("m").replace('"frozen"', '"clean"'),
         n_control=source("n").replace('"exact"', '"more or less"'),
-        o_search=searching("o", '"rate": Range(1, 2)'),
-        p_search=searching("p", '"lr": Range(0, 1, log=True)'),
-        q_search=searching("q", '"lr": (0, 1)'),
-        r_search=searching("r", '"optimizer": Choice(("adam", "adam"))'),
-        x_good=searching("good_three", '"optimizer": Choice(("adam", "sgd"))'),
-        y_good=searching("good_two", '"lr": Range(0.1, 1, log=True)'),
+        p_search=searching("p", "lr: Annotated[float, Range(0, 1, log=True)] = 0.5"),
+        r_search=searching("r", 'optimizer: Annotated[str, Choice(("adam", "adam"))] = "adam"'),
+        x_good=searching("good_three", 'optimizer: Annotated[str, Choice(("adam", "sgd"))] = "adam"'),
+        y_good=searching("good_two", "lr: Annotated[float, Range(0.1, 1, log=True)] = 0.5"),
         z_good=source("good_one"),
     )
     told = {
         "a_syntax.py": "SyntaxError",
         "b_two.py": "Mine, Second",
         "c_clash.py": "'gates' is taken by",
-        "d_none.py": "found none",
+        "d_none.py": "no class that gives a `name`",
         "e_raises.py": "RuntimeError: not today",
         "f_exits.py": "SystemExit: goodbye",
         "g_import.py": "a_module_that_does_not_exist",
         "h_silent.py": "sparsity_control, purity",
         "i_name.py": "'../evil'",
-        "j_abstract.py": "found none",
+        "j_abstract.py": "does not define mask() (j_abstract.py, line 6)",
         "k_number.py": "name",
         "l_version.py": "version",
         "m_purity.py": "purity",
         "n_control.py": "sparsity_control",
-        "o_search.py": "`search` names 'rate', which is none of its settings (optimizer, lr,",
-        "p_search.py": "Range(low=0, high=1, log=True, whole=False) for 'lr'",
-        "q_search.py": "(0, 1) for 'lr'",
-        "r_search.py": "or a Choice of several values",
+        "p_search.py": "Range(low=0, high=1, log=True, whole=False) must rise from low to high",
+        "r_search.py": "must have several values (r_search.py, line 1",
     }
     broken = by_file(registry)
     assert set(broken) == set(told)

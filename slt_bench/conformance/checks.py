@@ -71,7 +71,7 @@ def settings(trial: CheckRun) -> str:
             setattr(made, name, getattr(made, name))
         except (ValueError, TypeError):
             continue
-        raise Failed(f"its setting '{name}' can be changed after it was given", "settings_class")
+        raise Failed(f"its setting '{name}' can be changed after it was given", "Settings")
     return f"{len(type(made).model_fields)} of them, all with a default"
 
 
@@ -157,7 +157,7 @@ def planted(trial: CheckRun) -> str:
     if right < NEAR or (compares and inside < MORE_OFTEN * outside):
         raise Failed(
             f"it does not come near a ticket that is right about all images, in {learned.found.steps} steps: {words}",
-            "gates", "effective", "settings_class",
+            "gates", "effective", "Settings",
         )  # fmt: skip
     return words
 

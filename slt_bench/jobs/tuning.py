@@ -54,7 +54,7 @@ def trials(benchmark: Benchmark, labels: Iterable[str], registry: Registry) -> l
     for label in labels:
         entry = benchmark.methods[label]
         method = entry.method or label
-        ranges = _ranges(label, entry, registry.find(method).settings_class.search)
+        ranges = _ranges(label, entry, registry.find(method).settings_class.search_ranges())
         if not ranges:
             continue
         known = [resolve_settings(method, entry.settings, registry)]

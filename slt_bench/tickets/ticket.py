@@ -160,6 +160,19 @@ def read_ticket(path: Path) -> Ticket:
         raise UserError(f"{path} is no sound ticket: {error}") from error
 
 
+def read_layer_densities(path: Path, network: FrozenNetwork) -> list[float]:
+    """Return the density of each layer under the mask of a ticket, which must be of the network's own architecture.
+
+    Raises:
+        UserError: The file is missing or damaged, or its layers are others.
+    """
+    ticket = read_ticket(path)
+    if ticket.mask.numel() != network.n or ticket.arch != network.arch:
+        found = f"{ticket.arch} with N = {ticket.mask.numel():,}"
+        raise UserError(f"The ticket {path} is of {found}, not of {network.arch} with N = {network.n:,}.")
+    return [float(part.double().mean()) for part in ticket.mask.split(network.sizes)]
+
+
 class _Header(BaseModel):
     """What a ticket's metadata must hold."""
 

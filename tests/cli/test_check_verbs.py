@@ -35,7 +35,7 @@ def test_what_fails_is_told_with_its_place_and_exit_code(end, cwd):
     assert code == 1
     assert "  passed  mask" in out
     assert "  failed  planted ticket  it does not come near" in out
-    assert "look at         sigmoid_gates.py:24 (gates)" in out
+    assert "look at         sigmoid_gates.py:26 (gates)" in out
     assert "1 check failed." in out
     shown = next(line for line in README.read_text().splitlines() if line.startswith("  failed  planted ticket"))
     assert shown.removesuffix(" ...") in out, "the README shows what is printed"
@@ -82,4 +82,4 @@ def test_a_broken_plug_in_is_told(end, cwd):
     (cwd / "broken.py").write_text("import no_such_package\n")
     code, _, err = end("check", "broken.py")
     assert code == 2
-    assert "broken.py cannot be used: ModuleNotFoundError: No module named 'no_such_package'." in err
+    assert "broken.py cannot be used: ModuleNotFoundError: No module named 'no_such_package' (broken.py, line 1)." in err

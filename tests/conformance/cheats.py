@@ -22,7 +22,7 @@ class Honest(Method):
     name, version, paper = "honest", 1, "a test"
     sparsity_control, purity = "exact", "frozen"
 
-    class settings_class(OptimizerSettings):  # noqa: N801
+    class Settings(OptimizerSettings):
         """Fast enough for a short search."""
 
         lr: float = 0.03
@@ -35,7 +35,7 @@ class Honest(Method):
         return straight_through(self.mask(), self.scores)
 
     def mask(self):
-        return keep_top(self.scores, self.scores.numel() - round(self.sparsity * self.scores.numel()))
+        return self.keep_largest(self.scores)
 
 
 class TrainsWeights(Honest):
@@ -302,7 +302,7 @@ class OpenSettings(Honest):
 
     name = "open_settings"
 
-    class settings_class(MethodSettings):  # noqa: N801
+    class Settings(MethodSettings):
         """Not frozen."""
 
         model_config = MethodSettings.model_config | {"frozen": False}

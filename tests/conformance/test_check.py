@@ -42,7 +42,7 @@ CAUGHT = {  # by which check, with which words, and at which attribute of the cl
     "Unseeded": ("same seed", "differ in a second search", "__init__"),
     "HidesState": ("resume", "differ after it was stopped", "on_progress"),
     "OnlyMatrices": ("families", "ValueError: too many values to unpack", "gates"),
-    "OpenSettings": ("settings", "'lr' can be changed", "settings_class"),
+    "OpenSettings": ("settings", "'lr' can be changed", "Settings"),
     "SaysItIsTrained": ("purity", "gives no changed weights", "purity"),
     "GivesChangedWeights": ("purity", "gives changed weights", "changed_weights"),
     "SaysItIsRescaled": ("purity", "changes signs", "changed_weights"),

@@ -190,7 +190,7 @@ class Learning(Method):
 
     name, version, paper = "learning", 1, "a test"
     sparsity_control, purity = "none", "frozen"
-    settings_class = OptimizerSettings
+    Settings = OptimizerSettings
 
     def __init__(self, network, settings, sparsity):
         super().__init__(network, settings, sparsity)

@@ -46,7 +46,7 @@ class Mortal(Method):
 
     name, version, paper = "mortal", 1, "a test"
     sparsity_control, purity = "exact", "frozen"
-    settings_class = OptimizerSettings
+    Settings = OptimizerSettings
     checkpoints = set()
 
     def __init__(self, network, settings, sparsity):

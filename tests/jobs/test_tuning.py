@@ -51,7 +51,8 @@ def test_choices_have_equal_shares():
 
 
 def test_too_few_different_settings_are_told(monkeypatch):
-    monkeypatch.setattr(registry.find("dense").settings_class, "search", {"optimizer": Choice(("adam", "sgd"))})
+    ranges = {"optimizer": Choice(("adam", "sgd"))}
+    monkeypatch.setattr(registry.find("dense").settings_class, "search_ranges", lambda: ranges)
     methods = {"dense": {}}
     assert [trial.tried for trial in trials_of(benchmark(methods=methods, tune={"trials": 2}))] == [
         {},
@@ -65,7 +66,7 @@ def test_too_few_different_settings_are_told(monkeypatch):
 def test_every_method_has_as_many_trials_none_twice(number):
     everything = benchmark(methods={name: {} for name in registry.methods}, tune={"trials": number})
     found = trials_of(everything)
-    tunable = [name for name, method in registry.methods.items() if method.settings_class.search]
+    tunable = [name for name, method in registry.methods.items() if method.settings_class.search_ranges()]
     counts = {name: sum(trial.label == name for trial in found) for name in registry.methods}
     assert counts == {name: number if name in tunable else 0 for name in registry.methods}
     jobs(tuning_benchmark(everything, found), registry)  # which refuses two jobs that are the same

@@ -20,7 +20,7 @@ class Looks(Method):
 
     name, version, paper = "looks", 1, "a test"
     sparsity_control, purity = "exact", "frozen"
-    settings_class = OptimizerSettings
+    Settings = OptimizerSettings
 
     def __init__(self, network, settings, sparsity):
         super().__init__(network, settings, sparsity)

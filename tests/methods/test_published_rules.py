@@ -395,7 +395,7 @@ class TestAslp:
 class TestShift:
     def test_the_threshold_is_the_quantile_of_the_rising_sparsity(self, name):
         method = make(name, sparsity=0.9, ramp_until=0.5)
-        numbers = method.numbers.detach()
+        numbers = (method.mu if name == "gates" else method.logits).detach()
         with torch.no_grad():
             numbers.copy_(torch.randn(N, generator=torch.Generator().manual_seed(3)))
         for fraction in (0.1, 0.3, 0.5, 0.8):

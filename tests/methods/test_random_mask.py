@@ -1,6 +1,5 @@
 """The random mask: exact totals, the layer densities that were asked for, and chance for the rest."""
 
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -11,13 +10,13 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from tickets import ticket_of
 
+from slt_bench.methods.random_mask import spread_exactly
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.registry import load_registry
 from slt_bench.tickets.ticket import write_ticket
 from slt_bench.utils.errors import UserError
 
 RANDOM_MASK = load_registry().find("random_mask")
-spread_exactly = sys.modules[RANDOM_MASK.__module__].spread_exactly
 LENET = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
 WRN = FrozenNetwork("wrn10_1", shape=(3, 8, 8), classes=10)
 NETWORKS = pytest.mark.parametrize("network", [LENET, WRN], ids=lambda network: network.arch)

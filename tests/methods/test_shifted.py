@@ -1,7 +1,5 @@
 """The threshold that moves: found anew often enough, near the sparsity in between, and as good to learn with."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -11,16 +9,15 @@ from learning import learned_accuracy
 
 from slt_bench.data.dataset import load as load_data
 from slt_bench.method import ramp
+from slt_bench.methods.gates import Gates
+from slt_bench.methods.shared import threshold
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.registry import load_registry
 
-GATES = load_registry().find("gates")
-SHIFTED = sys.modules[GATES.__mro__[2].__module__]
 NETWORK = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
 N, LOW, HIGH = 50_200, -1.0, 2.0  # as many numbers, spread evenly
 
 
-class Watched(GATES):
+class Watched(Gates):
     """Counts how often the threshold is found."""
 
     found = 0
@@ -31,7 +28,7 @@ class Watched(GATES):
 
 
 def make(sparsity=0.9):
-    method = Watched(NETWORK, GATES.settings_class(ramp_until=0.5), sparsity)
+    method = Watched(NETWORK, Gates.Settings(ramp_until=0.5), sparsity)
     with torch.no_grad():
         method.mu.copy_(torch.linspace(LOW, HIGH, N)[torch.randperm(N, generator=torch.Generator().manual_seed(0))])
     return method
@@ -99,7 +96,7 @@ def test_what_is_learned_does_not_change(name, tmp_path, monkeypatch):
     settings = {"lr": 0.05} if name == "hard_concrete" else {}
     fourth, every = [], []
     for interval, scores in ((4, fourth), (1, every)):
-        monkeypatch.setattr(SHIFTED, "EVERY", interval)
+        monkeypatch.setattr(threshold, "EVERY", interval)
         scores.extend(learned_accuracy(name, data, seed, **settings) for seed in range(8))
     assert fourth != every  # the interval is what was changed
     assert np.mean(every) > 0.85

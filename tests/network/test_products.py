@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.ops import products
-from slt_bench.network.ops.products import PIECE, magnitude, scaled_product
+from slt_bench.network.ops.products import PIECE, scaled_product
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 
@@ -45,22 +45,6 @@ class TestScaledProduct:
         weights, factors, values, _ = vectors(sizes, 0, torch.float64)
         values.requires_grad_()
         assert torch.autograd.gradgradcheck(lambda v: scaled_product(weights, factors.tolist(), v, sizes) ** 3, values)
-
-
-@pytest.mark.usefixtures("piece")
-class TestMagnitude:
-    @settings(max_examples=100, deadline=None)
-    @given(SIZES, st.integers(0, 2**32 - 1))
-    def test_is_the_absolute_value_and_has_its_gradient(self, sizes, seed):
-        _, _, values, grad = vectors(sizes, seed)
-        values[::3] = 0
-        values.requires_grad_()
-        assert torch.equal(magnitude(values), values.abs())
-        assert torch.equal(gradient(magnitude(values), values, grad), gradient(values.abs(), values, grad))
-
-    def test_can_be_differentiated_twice(self):
-        values = vectors([23], 0, torch.float64)[2].requires_grad_()
-        assert torch.autograd.gradgradcheck(lambda v: magnitude(v) ** 3, values)
 
 
 def test_a_search_holds_no_scaled_copy_of_the_weights():

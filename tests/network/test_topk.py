@@ -123,7 +123,7 @@ class TestKeepTopOfEach:
         whole = torch.from_numpy(np.concatenate(values))
         expected = np.concatenate([reference_keep_top(part, count) for part, count in zip(values, counts, strict=True)])
         brackets = Brackets()
-        for given_brackets in (None, brackets, brackets):
+        for given_brackets in (None, brackets, brackets, brackets):
             mask = keep_top_of_each(whole, [len(part) for part in values], counts, given_brackets)
             assert mask.tolist() == expected.tolist()
 

@@ -17,7 +17,7 @@ class Patient(Method):
     name, version, paper = "patient", 1, "a test"
     sparsity_control, purity = "exact", "frozen"
 
-    class settings_class(OptimizerSettings):  # noqa: N801
+    class Settings(OptimizerSettings):
         """Fast enough for a short search."""
 
         lr: float = 0.03

@@ -146,7 +146,7 @@ class Fails(Method):
 
     name, version, paper = "fails", 1, "a test"
     sparsity_control, purity = "exact", "frozen"
-    settings_class = OptimizerSettings
+    Settings = OptimizerSettings
 
     def __init__(self, network, settings, sparsity):
         super().__init__(network, settings, sparsity)

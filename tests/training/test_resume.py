@@ -245,7 +245,7 @@ class Plugin(Method):
 
     name, version, paper = "plugin", 1, "a test"
     sparsity_control, purity = "none", "frozen"
-    settings_class = OptimizerSettings
+    Settings = OptimizerSettings
 
     def __init__(self, network, settings, sparsity):
         super().__init__(network, settings, sparsity)

@@ -8,12 +8,11 @@ cost next to nothing there, and a place known to the processor alone would have 
 """
 
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from slt_bench.network.ops.in_place import numbers_of
 from slt_bench.network.streams import derive_seed
 
 Distribution = Literal["normal", "uniform", "logistic"]
@@ -36,28 +35,40 @@ def noise(kind: Distribution, like: Tensor, generator: torch.Generator) -> Tenso
     return fresh_noise(kind, like, generator) if like.is_cuda else torch.cat(_pieces(kind, like.detach(), generator))
 
 
-def add_noise_(values: Tensor, kind: Distribution, scale: float, generator: torch.Generator) -> Tensor:
-    """Add scale * noise to (n,) values in their place; gradients pass through as if nothing had been added.
+def add_noise(values: Tensor, kind: Distribution, scale: float, generator: torch.Generator) -> Tensor:
+    """Return values + scale * noise; gradients pass through as if nothing had been added.
 
     Args:
-        values: (n,), computed by an operation whose gradient does not need them.
+        values: (n,).
         kind: As of `noise`.
         scale: What the noise is multiplied by.
         generator: As of `noise`.
 
     Returns:
-        The values.
-
-    Raises:
-        ValueError: They are a parameter.
+        (n,), new.
     """
-    plain = numbers_of(values)  # a sum's gradient needs no record of it
     if values.is_cuda:
-        plain.add_(fresh_noise(kind, plain, generator), alpha=scale)
-        return values
-    for part, piece in zip(plain.split(PIECE), _pieces(kind, plain, generator), strict=True):
-        part.add_(piece, alpha=scale)  # piece by piece: to put them together first would be a pass over N numbers
-    return values
+        return torch.add(values, fresh_noise(kind, values, generator), alpha=scale)
+    pieces = _pieces(kind, values.detach(), generator)
+    if len(pieces) == 1:
+        return torch.add(values, pieces[0], alpha=scale)
+    result: Tensor = _AddPieces.apply(values, pieces, scale)
+    return result
+
+
+class _AddPieces(torch.autograd.Function):
+    """Piece by piece: to put the pieces together first would be a pass over N numbers."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, pieces: list[Tensor], scale: float) -> Tensor:  # noqa: ARG004
+        result = torch.empty_like(values)
+        for part, piece, out in zip(values.split(PIECE), pieces, result.split(PIECE), strict=True):
+            torch.add(part, piece, alpha=scale, out=out)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # noqa: ARG004
+        return grads[0], None, None
 
 
 def _pieces(kind: Distribution, like: Tensor, generator: torch.Generator) -> list[Tensor]:

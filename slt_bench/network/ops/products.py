@@ -34,12 +34,6 @@ def scaled_product(weights: Tensor, factors: Sequence[float], values: Tensor, si
     return result
 
 
-def magnitude(values: Tensor) -> Tensor:
-    """(n,) the absolute values, whose gradient, times the sign of the values, costs two passes less."""
-    result: Tensor = _Magnitude.apply(values) if is_long(values) else values.abs()
-    return result
-
-
 class _ScaledProduct(torch.autograd.Function):
     """Its derivative is itself: the gradient takes the place of the values."""
 
@@ -58,37 +52,6 @@ class _ScaledProduct(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, None]:
         (weights,) = ctx.saved_tensors
         return None, None, scaled_product(weights, ctx.factors, grads[0], ctx.sizes), None
-
-
-class _Magnitude(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        ctx.save_for_backward(values)
-        return values.abs()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (values,) = ctx.saved_tensors
-        result: Tensor = _Signed.apply(grads[0], values)
-        return result
-
-
-class _Signed(torch.autograd.Function):
-    """The first times the sign of the second; its derivative is itself."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, signs: Tensor) -> Tensor:
-        ctx.save_for_backward(signs)
-        result = torch.empty_like(values)
-        for value, sign, out in _pieces(values, signs, result):
-            torch.mul(value, sign.sgn(), out=out)
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (signs,) = ctx.saved_tensors
-        result: Tensor = _Signed.apply(grads[0], signs)
-        return result, None
 
 
 def _pieces(*vectors: Tensor) -> Iterator[tuple[Tensor, ...]]:

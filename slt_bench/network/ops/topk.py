@@ -18,6 +18,7 @@ FEW = 1 << 14  # numbers that any NumPy partitions as fast as a histogram finds 
 FEW_OF_VECTORS = 1 << 19  # and those that a NumPy with wide vectors does: 2 MiB, about a processor's own cache
 MOST, LEAST = 1 / 64, 1 / 512  # of all numbers, within a bracket
 START, WIDEST = 2**-8, 1e30  # half of a bracket: of a number, as far as the histogram's bins go; and at most
+MANY = 1 << 12  # brackets at once: layers times numbers to keep
 HALVES, SIGN = 1 << 16, 1 << 15  # values of half a float32's bits; from `SIGN` on upper ones are of negative numbers
 
 
@@ -58,14 +59,20 @@ class Bracket:
 
 
 class Brackets:
-    """Those of several vectors, or of several numbers to keep, each made when it is first asked for."""
+    """Those of several vectors, or of several numbers to keep."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[int, ...], Bracket] = {}
+        self._made: dict[tuple[int, ...], Bracket | None] = {}
 
-    def at(self, *key: int) -> Bracket:
-        """The bracket of one of them."""
-        return self._made.setdefault(key, Bracket())
+    def at(self, *key: int) -> Bracket | None:
+        """Return the bracket of one of them; None when it is first asked for, which may be the only time."""
+        if key not in self._made:
+            if len(self._made) >= MANY:  # the numbers to keep change in every step
+                self._made.clear()
+            self._made[key] = None
+            return None
+        found = self._made[key] = self._made[key] or Bracket()
+        return found
 
 
 def keep_top(values: Tensor, count: int) -> Tensor:

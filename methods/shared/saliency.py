@@ -6,13 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slt_bench.method import FrozenNetwork, Loss, Method, keep_top
+from slt_bench.method import FrozenNetwork, Loss, Method
 
 
 class Saliency(Method):
     """A mask of the highest scores over all layers, found before the first step; nothing is learned."""
 
-    settings: Any
     sparsity: float
     kept: Tensor
 
@@ -26,12 +25,11 @@ class Saliency(Method):
 
     def prepare(self, loss: Loss, steps: int) -> None:  # noqa: ARG002
         """Scores the weights, and keeps the highest."""
-        self.keep(self.scores(loss), 1 - self.sparsity)
+        self.prune(self.scores(loss), self.sparsity)
 
-    def keep(self, scores: Tensor, density: float) -> None:
-        """Keep the highest scores among what is kept."""
-        ranked = torch.where(self.kept, scores, -torch.inf)
-        self.kept.copy_(keep_top(ranked, round(density * self.network.n)))
+    def prune(self, scores: Tensor, sparsity: float) -> None:
+        """Keep the highest scores among what is kept, down to that sparsity."""
+        self.kept.copy_(self.keep_largest(torch.where(self.kept, scores, -torch.inf), sparsity))
 
     def gates(self) -> Tensor:
         """The mask itself."""
