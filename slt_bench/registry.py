@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from slt_bench.network.streams import derive_seed
 from slt_bench.utils.errors import UserError, unknown
 from slt_bench.utils.import_torch import load_torch
+from slt_bench.utils.source_code import code_files, module_file, read_source
 
 if TYPE_CHECKING:
     from slt_bench.method import Method
@@ -40,11 +41,13 @@ class Registry:
         methods: By name.
         broken: Errors of plug-ins that could not be used, by file or entry point.
         sources: Where each method was found, by name.
+        codes: The fingerprints of the code that was imported, by name.
     """
 
     methods: dict[str, type["Method"]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> type["Method"]:
         """The method of that name.
@@ -66,22 +69,36 @@ class Registry:
         else:
             self.methods[method.name] = method
             self.sources[method.name] = source
+            self.codes[method.name] = fingerprint(Path(inspect.getfile(method)))
 
 
 def fingerprint(file: Path) -> str:
-    """What tells a plug-in's code from any other's: a hash of its file, of what its folder shares, and of the contract.
+    """Return what tells a method's code from any other's: 16 hexadecimal digits.
 
-    A record with the fingerprint of a file that is there was made by that very code.
+    It is a hash over every file that the method is built from, wherever it lies (`code_files`), and over the contract;
+    comments, docstrings and the like do not change it. A record with the fingerprint of a file that is there was made
+    by that very code.
     """
-    digest = hashlib.sha256()
-    for part in (file, *sorted(file.parent.glob("_*.py")), Path(__file__).with_name("method.py")):
-        digest.update(part.read_bytes())
-    return digest.hexdigest()[:16]
+    contract = Path(__file__).with_name("method.py").resolve()
+    files = code_files(file, {SUITE: suite_folder("methods").resolve()}) - {contract}
+    own = read_source(file.resolve()).digest
+    others = sorted(read_source(other).digest for other in files - {file.resolve()})
+    return hashlib.sha256("".join([own, *others, read_source(contract).digest]).encode()).hexdigest()[:16]
 
 
-def fingerprints() -> set[str]:
-    """Those of every file in the plug-in folders; importing none of them."""
-    return {fingerprint(file) for folder in method_folders(plugin_folders()) for file in method_files(folder)}
+def fingerprints() -> dict[str, str]:
+    """Return those of the methods that are there, by name, and import none: names are read from the sources.
+
+    A name that a class does not give as a plain text is missing.
+    """
+    files = [file for folder in method_folders(plugin_folders()) for file in method_files(folder)]
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        files += module_file(entry.value.partition(":")[0])
+    found: dict[str, str] = {}
+    for file in files:
+        for name in read_source(file).names:
+            found.setdefault(name, fingerprint(file))  # as of two methods of one name the registry takes the first
+    return found
 
 
 def suite_folder(name: str) -> Path:

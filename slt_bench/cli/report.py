@@ -144,14 +144,13 @@ def _asked(benchmark: "Benchmark | None", known: "list[Job]") -> "list[Job]":
 
 
 def _stale(found: "LoadedRecords") -> set[str]:
-    """Ids of records of methods that have changed since; without torch, whose methods cannot be asked, none."""
-    if importlib.util.find_spec("torch") is None:
-        return set()
-    from slt_bench.records.status import is_stale
-    from slt_bench.registry import fingerprints, load_registry
+    """Ids of records of methods that have changed since, as far as the sources tell where there is no torch."""
+    from slt_bench.records.staleness import is_stale
+    from slt_bench.registry import Registry, fingerprints, load_registry
 
+    registry = load_registry if importlib.util.find_spec("torch") else Registry
     codes = fingerprints()
-    return {record.id for record in found.records.values() if is_stale(record, load_registry, codes)}
+    return {record.id for record in found.records.values() if is_stale(record, registry, codes)}
 
 
 def _together(sources: "list[ReportSource]", command: str) -> "ReportSource":

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from slt_bench import records
-from slt_bench.jobs.benchmark import Job, resolve_settings
+from slt_bench.jobs.benchmark import Job
 from slt_bench.records import LoadedRecords, Record
 from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress
 from slt_bench.records.lock import JobLock, is_alive, read_claim
 from slt_bench.records.runs import Run, read_runs
+from slt_bench.records.staleness import is_stale
 from slt_bench.registry import Registry, fingerprints, load_registry
 from slt_bench.utils.text import pluralize
 
@@ -100,7 +101,7 @@ def job_status(
     Args:
         jobs: Which.
         folder: `results/<benchmark>`.
-        registry: Loads the methods; called only where a record's code is not what is there now.
+        registry: Loads the methods; called only where the sources do not tell whether a record is stale.
         found: The folder's records, where they were read already.
     """
     overview = JobStatuses({}, records.read(folder) if found is None else found, runs=read_runs(folder))
@@ -127,24 +128,6 @@ def job_status(
         elif state == "waiting":
             overview.details[job.id] = f"{waiting[job.id].executor}, since {waiting[job.id].started}"
     return overview
-
-
-def is_stale(record: Record, registry: Callable[[], Registry], codes: set[str]) -> bool:
-    """Whether the record's method has changed since: another version, or other defaults. New settings change nothing.
-
-    Args:
-        record: To judge.
-        registry: Loads the methods, which takes seconds.
-        codes: Fingerprints of the methods that are there; a record of one of them is not stale.
-    """
-    if record.provenance.get("method_code") in codes:
-        return False
-    methods = registry()
-    method = methods.methods.get(record.job.method)
-    if method is None or method.version != record.method_version:
-        return method is not None
-    now = resolve_settings(record.job.method, record.job.settings, methods).model_dump(mode="json")
-    return any(name not in now or now[name] != value for name, value in record.settings.items())
 
 
 def _is_superseded(folder: Path, run: Run, job: Job) -> bool:

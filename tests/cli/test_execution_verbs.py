@@ -58,7 +58,7 @@ CODE = "of the method that is there"
 @pytest.fixture
 def todays(monkeypatch):
     """Records of `put` are of today's methods."""
-    monkeypatch.setattr("slt_bench.records.status.fingerprints", lambda: {CODE})
+    monkeypatch.setattr("slt_bench.records.status.fingerprints", lambda: {"random_mask": CODE, "edgepopup": CODE})
 
 
 def places(cwd):

@@ -464,7 +464,7 @@ class TestUnusable:
             monkeypatch.setattr(load_registry().find("edgepopup"), "version", 2)
             said = "of another version: 1, where it should be 2"
         else:
-            monkeypatch.setattr("slt_bench.execution.worker.run_job.fingerprint", lambda _: "changed")
+            monkeypatch.setitem(load_registry().codes, "edgepopup", "changed")
             said = ", where it should be changed"
         here.attempt()
         assert said in here.log

@@ -9,12 +9,12 @@ import pytest
 from slt_bench import records
 from slt_bench.execution.planning.cost import from_records
 from slt_bench.jobs.benchmark import resolve_settings
-from slt_bench.records import Record, runs, write
+from slt_bench.records import Record, runs, staleness, write
 from slt_bench.records.attempts import CHECKPOINT, end_attempt, start_attempt, write_progress
 from slt_bench.records.lock import CLAIM, lock_job
 from slt_bench.records.runs import begin, close_units
 from slt_bench.records.status import job_status
-from slt_bench.registry import fingerprint, load_registry, suite_folder
+from slt_bench.registry import fingerprints, load_registry
 from slt_bench.training.checkpoint import Checkpoint, write_checkpoint
 
 
@@ -199,31 +199,42 @@ def never():
 
 
 def code(method):
-    return fingerprint(suite_folder("methods") / f"{method}.py")
+    return fingerprints()[method]
 
 
-def test_methods_are_loaded_only_for_records_of_other_code(make_job, put, tmp_path):
+def test_methods_are_loaded_only_for_records_without_a_code(make_job, put, tmp_path):
     put(make_job(), provenance={"method_code": code("edgepopup")})
     overview = job_status([make_job(), make_job(seed=1)], tmp_path, never)
     assert overview.states == {make_job().id: "done", make_job(seed=1).id: "missing"}
     put(make_job(), provenance={"method_code": "0123456789abcdef"})
-    with pytest.raises(AssertionError, match="the methods were loaded"):
-        job_status([make_job()], tmp_path, never)
+    assert job_status([make_job()], tmp_path, never).states == {make_job().id: "stale"}
     put(make_job(), provenance={})
     with pytest.raises(AssertionError, match="the methods were loaded"):
         job_status([make_job()], tmp_path, never)
 
 
-def test_other_code_alone_makes_no_record_stale(make_job, put, tmp_path):
-    """A comment may have changed: version and defaults decide."""
+def test_other_code_makes_a_record_stale_whatever_its_version_and_settings(make_job, put, tmp_path):
     put(make_job(), provenance={"method_code": "0123456789abcdef"})
-    assert state(make_job(), tmp_path) == "done"
-    put(make_job(), provenance={"method_code": "0123456789abcdef"}, method_version=2)
+    assert state(make_job(), tmp_path) == "stale"
+    put(make_job(), provenance={"method_code": code("gates")})
     assert state(make_job(), tmp_path) == "stale"
 
 
-def test_a_record_of_a_method_that_is_not_here_stays_what_it_is(make_job, put, tmp_path):
-    put(make_job(method="theirs"), settings={})
+def test_code_that_was_accepted_beside_the_present_one_is_as_good(make_job, put, tmp_path, monkeypatch):
+    accepted = "0123456789abcdef"
+    monkeypatch.setattr(staleness, "_table", lambda: {"edgepopup": {"1": [accepted, code("edgepopup")]}})
+    put(make_job(), provenance={"method_code": accepted})
+    assert state(make_job(), tmp_path) == "done"
+    put(make_job(), provenance={"method_code": accepted}, method_version=2)
+    assert state(make_job(), tmp_path) == "stale", "it was accepted for another version"
+    monkeypatch.setattr(staleness, "_table", lambda: {"edgepopup": {"1": [accepted, "an earlier code"]}})
+    put(make_job(), provenance={"method_code": accepted})
+    assert state(make_job(), tmp_path) == "stale", "the present code is not among the accepted"
+
+
+@pytest.mark.parametrize("provenance", [{}, {"method_code": "0123456789abcdef"}])
+def test_a_record_of_a_method_that_is_not_here_stays_what_it_is(make_job, put, tmp_path, provenance):
+    put(make_job(method="theirs"), settings={}, provenance=provenance)
     assert state(make_job(method="theirs"), tmp_path) == "done"
 
 

@@ -1,7 +1,6 @@
 """One job, from its plain description to its record; whatever the method does, there is a record."""
 
 import contextlib
-import inspect
 import logging
 import traceback
 from pathlib import Path
@@ -19,7 +18,7 @@ from slt_bench.execution.worker.task_spec import Context
 from slt_bench.jobs.benchmark import Job, resolve_settings
 from slt_bench.records import Record
 from slt_bench.records.attempts import read_attempts
-from slt_bench.registry import fingerprint, load_registry
+from slt_bench.registry import load_registry
 from slt_bench.training.divergence import Diverged
 from slt_bench.training.loop import OnStep
 from slt_bench.training.step import Driven, drive
@@ -65,9 +64,9 @@ def running(
         Stopped: That was asked for; there is no record, and a checkpoint if there was something to keep.
         StorageError: The files cannot be written.
     """
-    method_class = load_registry().find(job.method)
+    registry = load_registry()
+    method_class, code = registry.find(job.method), registry.codes.get(job.method, "")
     device = torch.device(pick_device(context.device))
-    code = fingerprint(Path(inspect.getfile(method_class)))
     identity = {"job": job.id, "version": method_class.version, "code": code, "device": device.type}
     keeper = JobCheckpointWriter(folder, identity, context.checkpoint_seconds, stopper or Stopper())
     if context.threads:
