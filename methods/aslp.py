@@ -74,7 +74,10 @@ class Aslp(Logits):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """SGD, the scales with a learning rate of their own."""
-        groups = [{"params": [self.logits]}, {"params": [self.scales], "lr": self.settings.scale_lr}]
+        groups: list[dict[str, Any]] = [
+            {"params": [self.logits]},
+            {"params": [self.scales], "lr": self.settings.scale_lr},
+        ]
         return torch.optim.SGD(groups, lr=self.settings.lr, momentum=self.settings.momentum, fused=True)
 
     def _scaled(self, scales: Tensor) -> Tensor:

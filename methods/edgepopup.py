@@ -13,13 +13,13 @@ The optimiser is the authors' for their fully connected network and Conv-2 to 8:
 0.1, weight decay 1e-4, and the suite's cosine schedule (on ResNet-18 they take 5e-4).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Range, straight_through
+from slt_bench.method import FrozenNetwork, Method, OptimizerSettings, Purity, Range, straight_through
 
 
 class EdgePopup(Method):
@@ -29,7 +29,7 @@ class EdgePopup(Method):
     version = 1
     paper = "arXiv 1911.13299"
     sparsity_control = "exact"
-    purity = "frozen"
+    purity: ClassVar[Purity] = "frozen"  # some that derive from it change more
 
     class Settings(OptimizerSettings):
         """Settings of scores."""

@@ -72,4 +72,4 @@ class ErEdgePopup(EdgePopup):
         target, levels = 1 - self.sparsity, self.settings.levels
         level = min(int(fraction * levels) + 1, levels)
         falling = self.settings.start * (target / self.settings.start) ** (level / levels)
-        return max(min(falling, self.settings.source_density), target)
+        return float(max(min(falling, self.settings.source_density), target))

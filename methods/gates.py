@@ -30,7 +30,7 @@ ramp until 0.9 97.2% and 93.9%. What matters most is not the gates': without the
 and 72.1%; on uniform weights 97.2% and 96.3% with it, 90.5% and 45.8% without.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -51,7 +51,7 @@ class Gates(MovingThreshold):
     name = "gates"
     version = 3
     paper = "arXiv 2603.08914"
-    sparsity_control = "exact"
+    sparsity_control: ClassVar[SparsityControl] = "exact"  # of whole units only nearly
     purity = "frozen"
 
     class Settings(MovingThreshold.Settings):

@@ -16,8 +16,9 @@ from slt_bench.records.staleness import ACCEPTED, accepted_codes
 from slt_bench.registry import load_registry, method_files, suite_folder
 from slt_bench.utils.files import write_text
 
-HEAD = """# By method and version, fingerprints of code that gives the same results, bit for bit: a record whose own is listed
-# beside that of the present code is not stale. Written by scripts/accept_code.py, which says when.
+HEAD = """\
+# By method and version, fingerprints of code that gives the same results, bit for bit. A record whose own is listed
+# beside that of the present code is not stale. scripts/accept_code.py writes this file, and says when.
 """
 
 

@@ -80,7 +80,7 @@ def code_files(file: Path, packages: Mapping[str, Path]) -> set[Path]:
 
 def _followed(file: Path, packages: Mapping[str, Path]) -> Iterator[Path]:
     source = read_source(file)
-    own = _own_package(file) | packages
+    own = {**_own_package(file), **packages}
     for level, dotted in source.imports:
         if level:
             folder = file.parents[level - 1]

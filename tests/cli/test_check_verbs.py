@@ -82,4 +82,4 @@ def test_a_broken_plug_in_is_told(end, cwd):
     (cwd / "broken.py").write_text("import no_such_package\n")
     code, _, err = end("check", "broken.py")
     assert code == 2
-    assert "broken.py cannot be used: ModuleNotFoundError: No module named 'no_such_package' (broken.py, line 1)." in err
+    assert "broken.py cannot be used: ModuleNotFoundError: No module named 'no_such_package' (broken.py, line 1)" in err
