@@ -232,16 +232,3 @@ def _mask(header: _Header, code: Tensor | None) -> Tensor:
 
 def _hash(mask: NDArray[np.bool_]) -> str:
     return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
-
-
-def read_layer_densities(path: str, network: FrozenNetwork) -> list[float]:
-    """Return the layer densities of the ticket at `path`, which must be of the network's own architecture.
-
-    Raises:
-        UserError: The file is missing or damaged, or its layers are others.
-    """
-    ticket = read_ticket(Path(path))
-    if ticket.mask.numel() != network.n or ticket.arch != network.arch:
-        found = f"{ticket.arch} with N = {ticket.mask.numel():,}"
-        raise UserError(f"The ticket {path} is of {found}, not of {network.arch} with N = {network.n:,}.")
-    return [float(part.double().mean()) for part in ticket.mask.split(network.sizes)]
