@@ -1,18 +1,20 @@
 """A record is tied to every file that its method is built from, and to no other."""
 
+import importlib.util
 import inspect
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from slt_bench import registry
 from slt_bench.method import Method
-from slt_bench.records import Record
+from slt_bench.records import Record, staleness
 from slt_bench.records.staleness import is_stale
 from slt_bench.registry import VARIABLE, fingerprint, fingerprints, load_registry, suite_folder
 from slt_bench.utils.files import remove_checksum
@@ -130,6 +132,33 @@ def test_no_record_that_git_keeps_is_stale():
     ]
     assert not stale, "show that masks are equal, then run scripts/accept_code.py; or raise the version"
     assert len(found) > 50
+
+
+def test_accepting_code_lists_the_present_one_beside_those_of_the_records(suite, monkeypatch, capsys):
+    """`scripts/accept_code.py`, of records of two codes and of an earlier version."""
+    spec = importlib.util.spec_from_file_location("accept_code", CHECKOUT / "scripts" / "accept_code.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(script, "suite_folder", lambda _: suite)
+    monkeypatch.setattr(staleness, "_table", lambda: {"dense": {"1": ["kept"]}})
+    lines = [
+        json.dumps({"job": {"method": method}, "method_version": version, "provenance": {"method_code": code}})
+        for method, version, code in [
+            ("edgepopup", 1, "a"),
+            ("edgepopup", 1, "b"),
+            ("edgepopup", 0, "c"),
+            ("snip", 1, "d"),
+        ]
+    ]
+    (suite.parent / "results" / "some").mkdir(parents=True)
+    (suite.parent / "results" / "some" / "records.jsonl").write_text("\n".join(lines))
+    script.main(["edgepopup"])
+    present = load_registry().codes["edgepopup"]
+    written = tomllib.loads((suite / "accepted_code.toml").read_text())
+    assert written == {"dense": {"1": ["kept"]}, "edgepopup": {"1": sorted(["a", "b", present])}}
+    assert capsys.readouterr().out == f"edgepopup, version 1: {', '.join(sorted(['a', 'b', present]))}\n"
+    with pytest.raises(SystemExit, match="Not a method of the suite: edgepop"):
+        script.main(["edgepop"])
 
 
 def test_fingerprints_need_no_torch():
