@@ -65,7 +65,7 @@ def test_a_method_that_asks_for_the_test_split_fails(use, make_job, context, tmp
     use(Peeking)
     record = run_job(make_job(method="peeking"), tmp_path, context)
     assert record.status == "failed"
-    assert record.reason == "SealedError: the test split of digits was asked for while peeking learns"
+    assert record.reason == "SplitLockedError: the test split of digits was asked for while peeking learns"
 
 
 def test_nothing_is_learned_from_shuffled_labels(make_job, context, tmp_path):

@@ -189,7 +189,7 @@ def test_the_same_bits_on_lesser_instruction_sets():
     if not switchable:
         pytest.skip("NumPy has no code paths on this machine that could be switched off")
     code = (
-        "import hashlib; from slt_bench import streams\n"
+        "import hashlib; from slt_bench.network import streams\n"
         "for name in ('uniform', 'normal', 'signs', 'permutation'):\n"
         "    print(hashlib.sha256(getattr(streams, name)(1000, 'golden', 1).tobytes()).hexdigest())\n"
         "from numpy._core import _multiarray_umath as umath\n"

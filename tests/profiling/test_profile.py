@@ -49,7 +49,7 @@ def test_what_a_method_does_every_fourth_step_is_counted():
             for part in PARTS:
                 lap(part)
 
-    (times,) = time_steps([ProfiledMethod()], seconds=0)
+    (times,) = time_steps([Subject()], seconds=0)
     assert (times.wall >= 0.005).all()
 
 
@@ -68,7 +68,7 @@ def test_the_first_steps_are_not_timed(monkeypatch):
             for part in PARTS:
                 lap(part)
 
-    subject = ProfiledMethod()
+    subject = Subject()
     (times,) = time_steps([subject], seconds=0)
     assert times.wall.tolist() == [1.0, 1.0]
     assert subject.count == WARM + 2 * 4
@@ -138,7 +138,7 @@ def test_nothing_that_was_timed_is_alive_when_memory_is_measured(monkeypatch):
         alive.append([one() for one in built if one() is not None])
         return 2.0 if given[0] == "gates" else 1.0
 
-    monkeypatch.setattr(profiles.Subject, "build", build)
+    monkeypatch.setattr(profiles.ProfiledMethod, "build", build)
     monkeypatch.setattr(profiles, "peak_memory", peak_memory)
     gc.disable()  # nothing may hang on when Python happens to look
     try:

@@ -120,10 +120,10 @@ def test_many_processes_never_hold_a_claim_together(tmp_path):
     script = """
 import sys, time
 from pathlib import Path
-from slt_bench.records.lock import claimed
+from slt_bench.records.lock import lock_job
 folder = Path(sys.argv[1])
 for _ in range(30):
-    with claimed(folder) as mine:
+    with lock_job(folder) as mine:
         if mine:
             inside = folder / "inside"
             inside.touch(exist_ok=False)
