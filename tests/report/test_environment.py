@@ -15,9 +15,9 @@ DRAW = """
 import sys
 from pathlib import Path
 from slt_bench import records
-from slt_bench.report.build import Source, build
+from slt_bench.report.build import ReportSource, build
 
-build(Source("tiny", records.read(Path(sys.argv[1]))), Path(sys.argv[2]))
+build(ReportSource("tiny", records.read(Path(sys.argv[1]))), Path(sys.argv[2]))
 """
 SETTINGS = """
 backend: module://no_such_module
