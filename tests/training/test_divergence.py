@@ -41,7 +41,7 @@ class Base(Method):
 class Scored(Base):
     """Edge-popup in short, with a learning rate that moves little; a subclass spoils its scores."""
 
-    settings_class = OptimizerSettings
+    Settings = OptimizerSettings
 
     def __init__(self, network, settings, sparsity):
         super().__init__(network, settings, sparsity)
