@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    names: Annotated[list[str], typer.Argument(help="Methods, globs, or the path of a plug-in's file.")],
+    names: Annotated[list[str], typer.Argument(help="Methods, globs, or paths of plug-ins and of folders of them.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as gates.sigma=0.3; may be repeated.")] = (
         None
     ),
@@ -30,6 +30,8 @@ def check(
     `slt_bench check edgepopup`
 
     `slt_bench check my_methods/sigmoid_gates.py`
+
+    `slt_bench check my_methods`
     """
     load_torch(OPTIMISERS)
     import torch
@@ -72,14 +74,21 @@ def _subjects(names: list[str], assignments: list[str], plugins: list[Path] | No
     from slt_bench.registry import load_registry
     from slt_bench.utils.errors import UserError, unknown
 
+    use_plugins(plugins)
+    folders = [name for name in names if name not in load_registry().methods and Path(name).is_dir()]
     files = [Path(name) for name in names if name.endswith(".py")]
     for file in files:
         if not file.is_file():
             raise UserError(f"There is no plug-in at {file}.")
-    use_plugins([*(plugins or []), *(file.parent for file in files)])
+    for folder in folders:
+        found = sorted(file for file in Path(folder).glob("*.py") if not file.name.startswith("_"))
+        if not found:
+            raise UserError(f"The folder '{folder}' holds no plug-in: a .py file whose name does not begin with '_'.")
+        files += found
+    use_plugins([file.parent for file in files])
     registry = load_registry()
     chosen = [_name_in(file) for file in files]
-    rest = [name for name in names if not name.endswith(".py")]
+    rest = [name for name in names if not name.endswith(".py") and name not in folders]
     if rest:
         chosen += choose("method", ",".join(rest), registry.methods, lambda name: bool(registry.find(name)))
     settings = parse_assignments(assignments)

@@ -22,11 +22,15 @@ STEPS = 4
 
 def check_gates(gates: Any, network: FrozenNetwork) -> None:
     """N finite numbers in [0, 1]."""
-    if not isinstance(gates, Tensor) or not gates.is_floating_point() or tuple(gates.shape) != (network.n,):
-        raise Failed(f"gates() gave {_words(gates)}; they are numbers of shape ({network.n},)", "gates")
+    _check_numbers(gates, network)
     low, high = float(gates.detach().min()), float(gates.detach().max())
     if not (low >= 0 and high <= 1):
         raise Failed(f"its gates lie between {low:.4g} and {high:.4g}; they must be in [0, 1]", "gates")
+
+
+def _check_numbers(gates: Any, network: FrozenNetwork) -> None:
+    if not isinstance(gates, Tensor) or not gates.is_floating_point() or tuple(gates.shape) != (network.n,):
+        raise Failed(f"gates() gave {_words(gates)}; they are numbers of shape ({network.n},)", "gates")
 
 
 def check_mask(mask: Any, network: FrozenNetwork) -> None:
@@ -37,6 +41,36 @@ def check_mask(mask: Any, network: FrozenNetwork) -> None:
         between = float(((mask > 0) & (mask < 1)).double().mean()) if mask.is_floating_point() else 0.0
         soft = f", {100 * between:.0f}% of them between 0 and 1: a soft mask" if between else ""
         raise Failed(f"mask() gave {_words(mask)}{soft}; a mask is bool, each weight kept or not", "mask")
+
+
+def check_layers(mask: Tensor, network: FrozenNetwork) -> None:
+    """Every layer keeps a weight."""
+    for layer in network.layers:
+        if not mask[layer.slice].any():
+            raise Failed(f"its mask keeps no weight of layer {layer.name}: neither images nor gradients pass", "mask")
+
+
+def check_loss(method: Method) -> None:
+    """A training step's loss is one number, which follows from numbers that the method's optimizer can change."""
+    if method.optimizer() is None:
+        return
+    data = stripes()
+    images, labels = normalise(data.train.images[:8], data.info), data.train.labels[:8]
+    method.train()
+    method.network.train()
+    method.on_progress(0.0)
+    gates = method.gates()
+    _check_numbers(gates, method.network)
+    loss = _loss(method, images, labels)
+    if not isinstance(loss, Tensor) or loss.ndim:
+        raise Failed(f"its loss is {_words(loss)}; it must be a single number", "objective", "penalty")
+    if not loss.requires_grad:
+        name = "objective" if method.effective().requires_grad else "effective" if gates.requires_grad else "gates"
+        raise Failed(
+            f"no gradient reaches any of its parameters: what {name}() returns is detached from them, as after "
+            ".detach(), under torch.no_grad(), or of a comparison; straight_through(mask, scores) lets gradients pass",
+            name, "effective", "gates",
+        )  # fmt: skip
 
 
 def counted(mask: Tensor) -> float:

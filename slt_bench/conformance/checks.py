@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,6 +31,7 @@ class CheckRun:
 
     def __init__(self, subject: CheckedMethod) -> None:
         self.subject = subject
+        self._takes_steps = False
 
     @cached_property
     def planted(self) -> Planted:
@@ -39,21 +41,28 @@ class CheckRun:
     @cached_property
     def learned(self) -> Learned:
         """The method after a search on the planted network."""
-        return self.subject.learn(self.planted.network, stripes(), SPARSITY, BUDGET)
+        return self.learn(self.planted.network, stripes(), SPARSITY, BUDGET)
 
     @cached_property
     def twin(self) -> Learned:
         """The same once more."""
-        return self.subject.learn(plant().network, stripes(), SPARSITY, BUDGET)
+        return self.learn(plant().network, stripes(), SPARSITY, BUDGET)
 
     @cached_property
     def sealed(self) -> tuple[Learned | None, list[Peek]]:
         """The same with another test split, which is sealed, and who looked for it; None where that stopped it."""
         with watched(f"{self.subject.kind.name} learns") as peeks:
             try:
-                return self.subject.learn(plant().network, stripes(test_seed=1), SPARSITY, BUDGET), peeks
+                return self.learn(plant().network, stripes(test_seed=1), SPARSITY, BUDGET), peeks
             except SplitLockedError:
                 return None, peeks
+
+    def learn(self, *arguments: Any) -> Learned:
+        """A search by `CheckedMethod.learn`, once it is known that the method can take a step."""
+        if not self._takes_steps:
+            assertions.check_loss(self.fresh())
+            self._takes_steps = True
+        return self.subject.learn(*arguments)
 
     def fresh(self) -> Method:
         """The method before any step, on a planted network."""
@@ -84,6 +93,7 @@ def gates(trial: CheckRun) -> str:
     first, second = method.gates(), method.gates()
     assertions.check_gates(first, method.network)
     if not torch.equal(first, second):
+        _check_same_mask(method)  # which gates may be made of
         raise Failed("its gates in eval() mode differ from call to call; noise belongs to train() mode", "gates")
     return f"{method.network.n:,} numbers in [0, 1], the same twice in the relaxed network"
 
@@ -97,9 +107,11 @@ def gradients(trial: CheckRun) -> str:
     own = {id(parameter): name for name, parameter in method.named_parameters() if parameter.requires_grad}
     if any(id(parameter) not in own for group in optimizer.param_groups for parameter in group["params"]):
         raise Failed("its optimizer trains tensors that are no parameters of the method", "optimizer", "__init__")
+    assertions.check_loss(trial.fresh())
     reached = assertions.parameters_with_gradients(method)
     for key, name in own.items():
         if key not in reached:
+            assertions.check_layers(method.mask(), method.network)  # which would be why
             raise Failed(f"no gradient reaches its parameter '{name}'", "gates", "effective", "penalty")
     return f"they reach {', '.join(own.values())}"
 
@@ -110,9 +122,14 @@ def mask(trial: CheckRun) -> str:
         method = made()
         first = method.mask()
         assertions.check_mask(first, method.network)
-        if not torch.equal(first, method.mask()):
-            raise Failed("its mask differs from call to call", "mask")
+        _check_same_mask(method)
+    assertions.check_layers(first, method.network)
     return f"{first.numel():,} bits, the same twice"
+
+
+def _check_same_mask(method: Method) -> None:
+    if not torch.equal(method.mask(), method.mask()):
+        raise Failed("its mask differs from call to call", "mask")
 
 
 def weights(trial: CheckRun) -> str:
@@ -134,7 +151,7 @@ def sparsity(trial: CheckRun) -> str:
     found = {SPARSITY: assertions.counted(trial.learned.method.mask())}
     short = BUDGET.model_copy(update={"epochs": 1})
     for asked in (0.5, 0.98):
-        found[asked] = assertions.counted(trial.subject.learn(plant().network, stripes(), asked, short).method.mask())
+        found[asked] = assertions.counted(trial.learn(plant().network, stripes(), asked, short).method.mask())
     for asked, counted in found.items():
         assertions.check_sparsity(trial.learned.network, control, asked, counted)
     return ", ".join(f"{counted:.4f} where {asked:g} was asked" for asked, counted in sorted(found.items()))
@@ -191,7 +208,7 @@ def resume(trial: CheckRun) -> str:
         keeper = assertions.StopOnce(Path(folder) / "checkpoint.safetensors", at=steps // 3)
         for _ in range(2):
             try:
-                rest = trial.subject.learn(plant().network, stripes(), SPARSITY, BUDGET, keeper)
+                rest = trial.learn(plant().network, stripes(), SPARSITY, BUDGET, keeper)
             except assertions.StoppedError:
                 continue
     assertions.check_same(trial.learned, rest, "after it was stopped and went on", "on_progress", "__init__")
@@ -221,7 +238,7 @@ def families(trial: CheckRun) -> str:
     control = trial.subject.control
     for name in FAMILIES:
         network, data = family(name)
-        learned = trial.subject.learn(network, data, SPARSITY, Budget(epochs=2, batch_size=4))
+        learned = trial.learn(network, data, SPARSITY, Budget(epochs=2, batch_size=4))
         found = learned.method.mask()
         assertions.check_mask(found, network)
         if network.weight_hash() != learned.weight_hash:
@@ -261,9 +278,21 @@ CHECKS: dict[str, Check] = {
     "sparsity": sparsity,
     "planted ticket": planted,
     "purity": purity,
-    "resume": resume,
     "same seed": seeds,
+    "resume": resume,
     "test split": test_split,
     "families": families,
     "ticket": ticket,
+}
+FOLLOWS: dict[str, tuple[str, ...]] = {  # what fails here as well where one of those fails
+    "gradients": ("gates",),
+    "mask": ("gradients",),
+    "sparsity": ("gates", "gradients", "mask"),
+    "planted ticket": ("gates", "gradients", "mask", "weights"),
+    "purity": ("gates", "mask"),
+    "same seed": ("mask",),
+    "resume": ("mask", "weights", "same seed"),
+    "test split": ("mask", "same seed"),
+    "families": ("gates", "gradients", "mask", "weights", "sparsity"),
+    "ticket": ("gates", "mask", "purity"),
 }

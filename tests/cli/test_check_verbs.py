@@ -41,6 +41,23 @@ def test_what_fails_is_told_with_its_place_and_exit_code(end, cwd):
     assert shown.removesuffix(" ...") in out, "the README shows what is printed"
 
 
+def test_a_folder_stands_for_its_plug_ins(end, cwd):
+    for name in ("mine", "yours", "_shared"):
+        end("new-method", name.strip("_"), "--folder", "methods")
+    (cwd / "methods" / "shared.py").rename(cwd / "methods" / "_shared.py")
+    code, out, err = end("check", "methods", "--only", "settings")
+    assert code == 0, err
+    assert out.count(", version 1, ") == 2
+    assert str(Path("methods", "yours.py")) in out
+    (cwd / "edgepopup").mkdir()
+    assert "edgepopup, version 1" in end("check", "edgepopup", "--only", "settings")[1], "a method's name comes first"
+
+
+def test_a_folder_without_plug_ins_is_told(refused, cwd):
+    (cwd / "empty").mkdir()
+    assert "'empty' holds no plug-in" in refused("check", "empty")
+
+
 def test_several_methods_and_settings(end):
     code, out, _ = end("check", "gates,edge*", "--set", "gates.penalty=1e-6", "--only", "sparsity")
     assert code == 0

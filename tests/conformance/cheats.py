@@ -38,6 +38,69 @@ class Honest(Method):
         return self.keep_largest(self.scores)
 
 
+class Detached(Honest):
+    """Loses the gradient on the way from scores to gates."""
+
+    name = "detached"
+
+    def gates(self):
+        return self.mask().float()
+
+
+class DetachedLoss(Honest):
+    """Loses it on the way to the loss."""
+
+    name = "detached_loss"
+
+    def objective(self, images, logits, labels):
+        return super().objective(images, logits.detach(), labels)
+
+
+class LossOfEach(Honest):
+    """A loss of each image, not their mean."""
+
+    name = "loss_of_each"
+
+    def objective(self, images, logits, labels):
+        return logits.logsumexp(1)
+
+
+class Empties(Honest):
+    """A layer in the middle keeps nothing."""
+
+    name, layer = "empties", 1
+
+    def mask(self):
+        kept = super().mask()
+        kept[self.network.layers[self.layer].slice] = False
+        return kept
+
+
+class EmptiesTheLast(Empties):
+    """The last layer keeps nothing; its own scores still get a gradient."""
+
+    name, layer = "empties_the_last", -1
+
+
+class CountsInFractions(Honest):
+    """Keeps 9,920.0 weights."""
+
+    name = "counts_in_fractions"
+
+    def mask(self):
+        return keep_top(self.scores, (1 - self.sparsity) * self.scores.numel())
+
+
+class CannotBeMade(Honest):
+    """Fails when it is made."""
+
+    name = "cannot_be_made"
+
+    def __init__(self, network, settings, sparsity):
+        super().__init__(network, settings, sparsity)
+        raise KeyError("scores")
+
+
 class TrainsWeights(Honest):
     """Trains the frozen weights a little, in place."""
 

@@ -17,6 +17,13 @@ from slt_bench.registry import load_registry
 
 QUICK = [name for name in CHECKS if name != "families"]  # which builds a Swin transformer
 CAUGHT = {  # by which check, with which words, and at which attribute of the class
+    "Detached": ("gradients", r"gates\(\) returns is detached", "gates"),
+    "DetachedLoss": ("gradients", r"objective\(\) returns is detached", "objective"),
+    "LossOfEach": ("gradients", r"loss is float32 of shape .*single number", "objective"),
+    "Empties": ("gradients", r"mask keeps no weight of layer 3\.weight", "mask"),
+    "EmptiesTheLast": ("mask", r"mask keeps no weight of layer 5\.weight", "mask"),
+    "CountsInFractions": ("gates", "TypeError", "mask"),
+    "CannotBeMade": ("gates", "KeyError", "__init__"),
     "TrainsWeights": ("weights", "frozen weights were changed", "on_progress"),
     "TrainsWeightsInItsLoss": ("weights", "frozen weights were changed", "objective"),
     "TrainsAnEmbedding": ("families", "changes what is frozen in a ViT network", "on_progress"),
@@ -76,6 +83,27 @@ def test_a_cheat_is_caught_by_name(name):
     lines = Path(cheats.__file__).read_text().splitlines()
     nearby = "\n".join(lines[int(place[2]) - 12 : int(place[2])])
     assert attribute in nearby
+
+
+ONCE = [  # what would fail several checks
+    *("Detached", "DetachedLoss", "LossOfEach", "Empties", "EmptiesTheLast", "CountsInFractions", "CannotBeMade"),
+    *("TrainsWeights", "SoftMask", "RestlessMask", "Negative", "NoisyRelaxed", "NotFinite", "Unseeded"),
+    "GivesChangedWeights",
+]
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_one_cause_is_told_once(name):
+    found = outcomes(getattr(cheats, name))
+    (failed,) = (outcome for outcome in found.values() if outcome.status == "failed")
+    if name != "RestlessMask":  # whose gates show it first
+        assert failed.check == CAUGHT[name][0]
+    assert failed.where.endswith(f"({CAUGHT[name][2]})")
+    others = [outcome for outcome in found.values() if outcome.status == "skipped"]
+    assert others
+    for outcome in others:
+        assert "makes it fail, too" in outcome.words
+        assert outcome.where == ""
 
 
 @pytest.mark.parametrize("name", ["HiddenScale", "Peeks", "Idle", "OtherSparsity"])
