@@ -60,7 +60,9 @@ class Registry:
         for source, error in self.broken.items():
             if name in (Path(source).stem, source.partition(" = ")[0]):  # a file, or an entry point
                 raise UserError(f"The method '{name}' ({source}) cannot be used: {error}")
-        raise unknown("method", name, self.methods)
+        own = name.endswith(".py") or "/" in name
+        hint = "Methods of your own are known by name once --plugins names their folder." if own else ""
+        raise unknown("method", name, self.methods, hint)
 
     def add(self, method: type["Method"], source: str) -> None:
         """Take a method in; a name that is taken already is an error of the newcomer."""

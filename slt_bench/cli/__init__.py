@@ -2,9 +2,11 @@
 
 import errno
 import sys
+from typing import Annotated
 
 import typer
 
+from slt_bench import __version__
 from slt_bench.cli import (
     cancel,
     check,
@@ -22,6 +24,7 @@ from slt_bench.cli import (
     tune,
 )
 from slt_bench.cli import list as list_
+from slt_bench.cli.usage import Verb
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.printing import print_anything
 
@@ -33,7 +36,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"slt_bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """What may stand before a verb."""
+
+
 for verb, function in (
     ("list", list_.list_),
     ("plan", plan.plan),
@@ -49,7 +70,7 @@ for verb, function in (
     ("profile", profile.profile),
     ("new-method", new_method.new_method),
 ):
-    app.command(verb)(function)
+    app.command(verb, cls=Verb)(function)
 app.add_typer(data.app, name="data")
 app.add_typer(ticket.app, name="ticket")
 

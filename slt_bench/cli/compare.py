@@ -99,7 +99,9 @@ def _found(name: str, results: Path) -> "LoadedRecords":
     there = folders(results)
     folder = there.get(name.rstrip("/")) or Path(name)
     if not folder.is_dir():
-        raise unknown("benchmark with records", name, there, "A folder, or COMMIT:BENCHMARK, is right too.")
+        raise unknown(
+            "benchmark with records", name, there, "A folder, or COMMIT:BENCHMARK, is right too; labels need --in."
+        )
     return records.read(folder)
 
 

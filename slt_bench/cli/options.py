@@ -291,6 +291,7 @@ def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
 def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     """What the options put in place of a benchmark's values."""
     from slt_bench import data
+    from slt_bench.data.catalogue import canonical
     from slt_bench.jobs.benchmark import TRAINING_LABELS
     from slt_bench.jobs.parsing import choose, parse_seeds, parse_sparsities
     from slt_bench.network import architectures
@@ -300,8 +301,12 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     if selection.rescale and selection.rescale not in RESCALES:
         raise unknown("rescale", selection.rescale, RESCALES)
     readers: dict[str, Callable[[str], object]] = {
-        "archs": lambda text: tuple(choose("architecture", text, architectures.ARCHS, architectures.is_known)),
-        "datasets": lambda text: tuple(choose("data set", text, data.DATASETS, data.is_folder, data.folder_exists)),
+        "archs": lambda text: tuple(
+            choose("architecture", text, architectures.ARCHS, lambda name: bool(architectures.find(name)))
+        ),
+        "datasets": lambda text: tuple(
+            choose("data set", text, data.DATASETS, lambda name: bool(canonical(name)), data.folder_exists)
+        ),
         "sparsities": parse_sparsities,
         "seeds": parse_seeds,
         "inits": lambda text: tuple(choose("init", text, INITS, lambda item: bool(Init.parse(item)))),

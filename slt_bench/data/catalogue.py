@@ -175,7 +175,7 @@ def canonical(name: str) -> str:
         path, size = split_folder_name(name)
         return folder_name(str(Path(path).expanduser().resolve()), size)
     if name not in DATASETS:
-        raise unknown("data set", name, DATASETS)
+        raise unknown("data set", name, DATASETS, "Images of your own are folder:PATH.")
     return name
 
 

@@ -35,7 +35,8 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserE
         The error, to be raised.
     """
     choices = sorted(known)
-    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    lower = {choice.lower(): choice for choice in choices}
+    near = [lower[found] for found in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
     few = ", ".join(choices if len(choices) <= MANY else (*choices[:3], f"... ({len(choices)} in all)"))
     offer = f"Did you mean {_either(near)}?" if near else f"Known: {few or 'none'}."
     return UserError(" ".join(part for part in (f"Unknown {kind} '{name}'.", offer, hint) if part))

@@ -106,6 +106,45 @@ def test_a_wrong_benchmark_is_refused(refused, tmp_path, verb, text, told):
     assert told in refused(verb, "--benchmark", path)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "quickstart"], r"\(quickstart\)\. .*commas.* --benchmark NAME"),
+        (["run", "--methods", "gates", "edgepopup"], r"\(edgepopup\)\. .* commas and no blanks"),
+        (["profile", "edgepopup"], r"\(edgepopup\)\. .* commas and no blanks"),
+        (["list", "method"], "Invalid value for 'what': 'method' is not one of"),
+        (["rnu"], "Did you mean 'run'"),
+        (["run", "--seed", "0"], "--seeds"),
+    ],
+    ids=str,
+)
+def test_a_command_that_cannot_be_read_is_told_what_would_be_right(usage, arguments, told):
+    assert re.search(told, usage(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "told"),
+    [
+        ("--archs", "LENET300", "Did you mean lenet300"),
+        ("--archs", "densenet121", "timm:"),
+        ("--datasets", "MNIST", "Did you mean mnist"),
+        ("--datasets", "imagenet", "folder:PATH"),
+        ("--methods", "./mine.py", "--plugins"),
+        ("--methods", "EdgePopup", "Did you mean edgepopup"),
+    ],
+)
+def test_a_name_that_is_nearly_right_or_lies_elsewhere_is_told(refused, option, name, told):
+    options = {"--methods": "gates", "--archs": "lenet300"} | {option: name}
+    assert told in refused("run", *(word for pair in options.items() for word in pair))
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["run", "-h"], ["--version"], ["ticket", "show", "-h"]], ids=str)
+def test_what_is_typed_at_any_command_is_answered(end, arguments):
+    code, out, err = end(*arguments)
+    assert (code, err) == (0, "")
+    assert re.search(r"slt_bench \d+\.\d+" if arguments == ["--version"] else "Usage", out)
+
+
 LONG = "x" * 300
 
 
