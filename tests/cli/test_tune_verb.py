@@ -121,7 +121,7 @@ edgepopup = {}
 
 def test_labels_share_the_trials_that_are_the_same(end, cwd, mine):
     mine.write_text(TWINS, encoding="utf-8")
-    searched = load_registry().find("edgepopup").settings_class.search
+    searched = load_registry().find("edgepopup").settings_class.search_ranges()
     assert "weight_decay" in searched, "the trials override what tells the labels apart"
     code, out, err = end("tune", "mine.toml")
     assert code == 0, out + err
