@@ -60,6 +60,6 @@ def _states_to_rerun(rerun: str) -> list[State]:
     states: list[State] = []
     for word in split_list(rerun):
         if word not in RERUNS:
-            raise UserError(f"--rerun takes {', '.join(RERUNS)}, not '{word}'.")
+            raise UserError(f"--rerun takes failed, stale or all, not '{word}'.")
         states += RERUNS[word]
     return states
