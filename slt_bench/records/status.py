@@ -142,6 +142,8 @@ def _state(
         return "running"
     if record is None:
         return "dead" if claim else "missing"
+    if record.status == "failed":  # without a result there is nothing to be stale, and `--rerun failed` means it
+        return "failed"
     return "stale" if stale(record) else record.status
 
 

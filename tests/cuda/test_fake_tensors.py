@@ -20,8 +20,16 @@ class AnyGenerator(torch.Generator):
         return super().__new__(cls)
 
 
+@pytest.fixture(scope="module")
+def inspected():
+    """Networks are inspected with tensors of the meta device, which a fake mode would take for its own."""
+    with small_archs():
+        for arch, shape in FAMILIES.values():
+            FrozenNetwork(arch, shape=shape, classes=CLASSES)
+
+
 @pytest.fixture
-def fake():
+def fake(inspected):
     """Fake tensors, and autocast although there is no driver."""
     with (
         patch.object(torch, "Generator", AnyGenerator),

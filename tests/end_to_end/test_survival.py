@@ -155,7 +155,7 @@ def test_several_runs_share_a_folder(tmp_path, undisturbed):
 
 def test_ctrl_c_keeps_what_was_done(tmp_path, undisturbed):
     some = [*LONG, "--filter", "*seed0*"]
-    process = start(tmp_path, *some)
+    process = start(tmp_path, *some, "--executor", "inline")
     for line in process.stdout:
         if line.startswith("done"):
             break
