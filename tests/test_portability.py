@@ -87,7 +87,7 @@ def test_the_oldest_versions_that_are_allowed_draw_the_same_weights(tmp_path):
     with tempfile.TemporaryDirectory(dir=tmp_path) as room:  # some GB, gone at once
         python = Path(room) / "venv" / "bin" / "python"
         venv.create(Path(room) / "venv", with_pip=True)
-        install = [python, "-m", "pip", "install", "-q", "--no-cache-dir", *floors]
+        install = [python, "-I", "-m", "pip", "install", "-q", "--no-cache-dir", *floors]  # sees no PYTHONPATH
         done = subprocess.run(install, capture_output=True, text=True, check=False)
         if "No matching distribution" in done.stderr or "Temporary failure in name resolution" in done.stderr:
             pytest.skip(f"the oldest versions cannot be had here: {done.stderr.splitlines()[-1]}")

@@ -18,6 +18,7 @@ from pathlib import Path
 from slt_bench.data.catalogue import HASH_DIGITS
 from slt_bench.data.folder import ClassFolders, scan_folder
 from slt_bench.data.root import default_root
+from slt_bench.utils.cores import count_cores
 from slt_bench.utils.errors import StorageError, UserError
 from slt_bench.utils.files import make_folder, write_text
 
@@ -72,7 +73,7 @@ def combine(data: ClassFolders, digests: Mapping[str, Iterable[bytes]]) -> str:
 def _digests(data: ClassFolders, part: str) -> Iterator[bytes]:
     listing = data.parts[part]
     files = [listing.folder / image.path for image in listing.images]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(count_cores()) as pool:
         for start in range(0, len(files), CHUNK):
             yield from pool.map(_digest, files[start : start + CHUNK])
 

@@ -23,6 +23,7 @@ from slt_bench.data.content import CHUNK, FOLDERS, Tell, combine, data_hash
 from slt_bench.data.folder import PARTS, ClassFolders, StoredSplit, folder_info, scan_folder
 from slt_bench.data.picture import ALPHA, DEEP, TURNED, decode
 from slt_bench.data.scratch import LOCK, remove_abandoned, scratch_folder
+from slt_bench.utils.cores import count_cores
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.files import add_checksum, make_folder, remove_checksum, storage_error, write_text
 from slt_bench.utils.text import pluralize
@@ -269,7 +270,7 @@ class _Part:
 
         shape = (len(self.order), 3, self.size, self.size)
         images = np.lib.format.open_memmap(self.file, mode="w+", dtype=np.uint8, shape=shape)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(count_cores()) as pool:
             for start in range(0, len(self.order), CHUNK):
                 rows = [int(row) for row in self.order[start : start + CHUNK]]
                 files = [self.listing.folder / self.listing.images[row].path for row in rows]

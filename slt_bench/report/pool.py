@@ -2,11 +2,12 @@
 
 import contextlib
 import gc
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver, get_context
 from typing import TYPE_CHECKING
+
+from slt_bench.utils.cores import count_cores
 
 if TYPE_CHECKING:  # nothing heavy loads here, so that the server can be started first of all
     from slt_bench.report.plates import ReportData, SectionData
@@ -16,7 +17,7 @@ FEW = 3  # sections for which it does not pay to start processes
 
 def load_early() -> None:
     """Have what drawing needs loaded by a process from which those that draw are forked, while records are read."""
-    if _cores() > 1:
+    if count_cores() > 1:
         forkserver.set_forkserver_preload(["slt_bench.report.section"])
         forkserver.ensure_running()
 
@@ -24,7 +25,7 @@ def load_early() -> None:
 @contextlib.contextmanager
 def drawing(materials: "Sequence[ReportData]") -> "Iterator[Iterator[SectionData]]":
     """The sections, in their order; where there are many, they are being drawn meanwhile."""
-    cores = min(_cores(), len(materials))
+    cores = min(count_cores(), len(materials))
     if len(materials) <= FEW or cores == 1:
         yield map(_draw, materials)
         return
@@ -36,10 +37,6 @@ def _draw(material: "ReportData") -> "SectionData":
     from slt_bench.report.section import draw  # noqa: PLC0415 - matplotlib loads only in processes that draw
 
     return draw(material)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _collect_seldom() -> None:

@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import timm
@@ -132,10 +133,10 @@ def in_own_process(name, seconds=1800):
     """What `survey` finds, in a process of its own; {"crashed": why} where that ends without an answer."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["survey"])
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # for the server, which imports this file
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_worker, args=(name, there))
-    process.start()
+    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):  # for the server, which imports this file
+        process.start()
     there.close()
     try:
         if not here.poll(seconds):

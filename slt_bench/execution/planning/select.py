@@ -41,8 +41,8 @@ def select_jobs(jobs: Sequence[Job], statuses: JobStatuses, *, rerun: str = "", 
         jobs: The selection.
         statuses: Of these jobs, now.
         rerun: Which jobs with a record are run again: a comma list of failed, stale and all.
-        executor: What will run them. On SLURM, a job for which a run on this machine waits is started, too: that run
-            is no promise of SLURM's.
+        executor: What will run them. On SLURM, a job for which a run on this machine waits is started, too, for
+            SLURM does not know of that run.
 
     Raises:
         UserError: A word of `rerun` is unknown.
