@@ -1,4 +1,4 @@
-"""What records hold of a published claim: an accuracy, a loss or a ratio of sparsities, with its interval."""
+"""What records say of a published claim: an accuracy, a loss, a difference or a ratio of sparsities, over seeds."""
 
 import math
 from typing import NamedTuple
@@ -8,35 +8,50 @@ import pandas as pd
 from slt_bench.analysis.matched import accuracies_at, own_best, reaches
 from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
 from slt_bench.jobs.paper_claims import PaperClaim
-from slt_bench.utils.text import pluralize
-
-FEWEST = 2  # seeds that a verdict takes
+from slt_bench.utils.text import number, pluralize
 
 
 class NotMeasuredError(Exception):
-    """Too little was run or got through to tell, or records differ in what the claim does not name; and what."""
+    """Too little was run to tell, or records differ in what the claim does not name; and what."""
+
+
+class Kept(NamedTuple):
+    """The weights that a method keeps over those that its baseline keeps, where both are equally accurate.
+
+    Attributes:
+        interval: Of that ratio over seeds; below 1 where the method keeps fewer.
+        bound: What the mean is where some curves end too early: the truth is "at least" or "at most" that.
+    """
+
+    interval: Interval
+    bound: str
 
 
 class Measured(NamedTuple):
     """What was measured of a claim.
 
     Attributes:
-        interval: Over seeds: an accuracy or a loss as a fraction, or a ratio.
+        interval: Over seeds: as fractions an accuracy, dense minus the method, or the method minus its baseline; or a
+            ratio.
         more: Whether the truth may be more: the method's curve ends before its accuracy falls, or some seeds of the
             baseline never reach the accuracy.
         less: Whether it may be less: the same of the other.
-        why: Why it may be more or less, in words.
-        most: What it cannot exceed.
+        notes: What else a reader must know, in words.
+        most: The largest ratio that any method could have here.
         between: Where the mean would lie if nothing were interpolated: curves may fall right behind a measured point,
             or not before the next.
+        kept: The ratio of remaining weights; None where the claim names no baseline, or it is not known.
+        lost: Seeds of the method that have no accuracy where it is asked for.
     """
 
     interval: Interval
     more: bool = False
     less: bool = False
-    why: str = ""
+    notes: tuple[str, ...] = ()
     most: float = math.inf
     between: tuple[float, float] = (math.nan, math.nan)
+    kept: Kept | None = None
+    lost: int = 0
 
 
 def measure(claim: PaperClaim, rows: pd.DataFrame) -> Measured:
@@ -49,19 +64,39 @@ def measure(claim: PaperClaim, rows: pd.DataFrame) -> Measured:
     Raises:
         NotMeasuredError: Where these records cannot tell.
     """
-    if claim.ratio is not None:
+    if claim.kind == "ratio":
         return _ratio(claim, rows)
-    return Measured((_loss if claim.loss is not None else _accuracy)(claim, rows))
+    if claim.kind == "baseline_sparsity":
+        return _difference(claim, rows)
+    accuracies, lost = _accuracies(rows, claim.method, claim.sparsity or 0.0)
+    if claim.kind == "accuracy":
+        return Measured(t_interval(accuracies.tolist()), lost=lost)
+    return Measured(paired_interval(_dense(rows), accuracies), lost=lost)
 
 
-def _accuracy(claim: PaperClaim, rows: pd.DataFrame) -> Interval:
-    """The accuracy at the claimed sparsity, over seeds."""
-    return _enough(claim, t_interval(_accuracies(claim, rows).tolist()))
+def _difference(claim: PaperClaim, rows: pd.DataFrame) -> Measured:
+    """How much more accurate the method is at its sparsity than the baseline at its own, paired by seed."""
+    sparsity, below = claim.sparsity or 0.0, claim.baseline_sparsity or 0.0
+    if rows[rows["label"] == claim.baseline].empty:
+        raise NotMeasuredError(f"no record of {claim.baseline} beside it")
+    other, _ = _accuracies(rows, claim.baseline, below)
+    accuracies, lost = _accuracies(rows, claim.method, sparsity)
+    threshold = float(other.mean()) - claim.points / 100
+    own = _reached(rows[rows["label"] == claim.method], threshold)
+    base = own.assign(sparsity=below, at_end=False, short=False)
+    notes = tuple(_baseline_there(claim, rows, other))
+    return Measured(paired_interval(accuracies, other), notes=notes, kept=_kept(own, base), lost=lost)
 
 
-def _loss(claim: PaperClaim, rows: pd.DataFrame) -> Interval:
-    """By how much dense training is more accurate, paired by seed."""
-    return _enough(claim, paired_interval(_dense(rows), _accuracies(claim, rows)))
+def _baseline_there(claim: PaperClaim, rows: pd.DataFrame, other: "pd.Series[float]") -> list[str]:
+    """Whether the baseline itself is as accurate at the method's sparsity: "twice as sparse" then says little."""
+    sparsity = claim.sparsity or 0.0
+    interval = paired_interval(accuracies_at(rows[rows["label"] == claim.baseline], sparsity).dropna(), other)
+    if not interval.low >= claim.band[0]:
+        return []
+    return [
+        f"{claim.baseline} itself is as accurate at {number(sparsity)} as at {number(claim.baseline_sparsity or 0.0)}"
+    ]
 
 
 def _ratio(claim: PaperClaim, rows: pd.DataFrame) -> Measured:
@@ -83,13 +118,25 @@ def _ratio(claim: PaperClaim, rows: pd.DataFrame) -> Measured:
             f"{claim.baseline} is as accurate as that at sparsity 0 alone, and no ratio is taken to it"
         )
     return Measured(
-        _enough(claim, paired_ratio(own["sparsity"], other["sparsity"])),
+        paired_ratio(own["sparsity"], other["sparsity"]),
         more=bool((own["at_end"] | other["short"]).any()),
         less=bool((other["at_end"] | own["short"]).any()),
-        why="; ".join([*_unknown(claim.method, own, threshold), *_unknown(claim.baseline, other, threshold)]),
-        most=math.inf if other["short"].any() else 1 / float(other["sparsity"].min()),
+        notes=(*_unknown(claim.method, own, threshold), *_unknown(claim.baseline, other, threshold)),
+        most=math.inf if other["short"].any() else float((1 / other["sparsity"]).mean()),
         between=(paired_ratio(own["held"], other["fallen"]).mean, paired_ratio(own["fallen"], other["held"]).mean),
+        kept=_kept(own, other),
     )
+
+
+def _kept(own: pd.DataFrame, other: pd.DataFrame) -> Kept | None:
+    """The ratio of remaining weights of two tables as from `_reached`; None where it may be more as well as less."""
+    if own["short"].any() or other["at_end"].any():
+        return None if own["at_end"].any() or other["short"].any() else _kept_bound(own, other, "at least")
+    return _kept_bound(own, other, "at most" if own["at_end"].any() or other["short"].any() else "")
+
+
+def _kept_bound(own: pd.DataFrame, other: pd.DataFrame, bound: str) -> Kept:
+    return Kept(paired_ratio(1 - own["sparsity"], 1 - other["sparsity"]), bound)
 
 
 def _reached(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
@@ -119,21 +166,16 @@ def _reference(claim: PaperClaim, rows: pd.DataFrame) -> float:
     return best
 
 
-def _enough(claim: PaperClaim, interval: Interval) -> Interval:
-    if interval.n < FEWEST:
-        there = pluralize(interval.n, "seed")
-        raise NotMeasuredError(f"{there} of {claim.method} can be judged there, and a verdict takes {FEWEST}")
-    return interval
-
-
-def _accuracies(claim: PaperClaim, rows: pd.DataFrame) -> "pd.Series[float]":
-    """The accuracy of each seed's curve at the claimed sparsity, by seed."""
-    own, sparsity = rows[rows["label"] == claim.method], claim.sparsity or 0.0
+def _accuracies(rows: pd.DataFrame, label: str, sparsity: float) -> tuple["pd.Series[float]", int]:
+    """The accuracy of each seed's curve of a label at a sparsity, by seed, and how many seeds have none there."""
+    own = rows[rows["label"] == label]
     inside = accuracies_at(own, sparsity).dropna()
     if inside.empty:
         low, high = own["sparsity"].min(), own["sparsity"].max()
-        raise NotMeasuredError(f"sparsity {sparsity:g} lies outside of what was measured: {low:.3g} to {high:.3g}")
-    return inside
+        raise NotMeasuredError(
+            f"sparsity {sparsity:g} lies outside of what was measured of {label}: {low:.3g} to {high:.3g}"
+        )
+    return inside, own["seed"].nunique() - len(inside)
 
 
 def _dense(rows: pd.DataFrame) -> "pd.Series[float]":

@@ -1,18 +1,20 @@
 """Verdicts on published claims, from records."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
-from slt_bench.analysis.measured import Measured, NotMeasuredError, measure
+from slt_bench.analysis.measured import Kept, Measured, NotMeasuredError, measure
 from slt_bench.analysis.statistics import Interval
 from slt_bench.jobs.paper_claims import PaperClaim
-from slt_bench.utils.text import number
+from slt_bench.utils.text import number, pluralize
 
-Verdict = Literal["held", "exceeded", "not held", "undecided", "not measured"]
+Verdict = Literal["confirmed", "exceeded", "refuted", "inconclusive", "bound only", "not testable", "not run"]
 Bound = Literal["", "at least", "at most"]
+SEEDS = 3  # that a verdict takes
 NETWORK = ["dataset", "init", "rescale"]
 COLUMNS = {"hard": "accuracy", "relaxed": "relaxed_accuracy"}
 
@@ -23,12 +25,16 @@ class ClaimVerdict:
 
     Attributes:
         claim: As published.
-        verdict: "not held": the whole 95% interval lies below what was claimed. "exceeded": the whole interval lies
-            above it by more than the tolerance. "held": neither. "undecided": a ratio is a bound that leaves the claim
-            open, or not even that. "not measured": too little was run, or got through.
-        measured: The accuracy, the loss (both as fractions), or the ratio, over seeds; None where there is none.
-        reason: Why it is undecided or not measured, or what else there is to know.
+        verdict: "confirmed": the whole 95% interval lies where the claim is true (`PaperClaim.band`). "refuted": the
+            whole interval lies on its wrong side. "exceeded": of what is said to be "about" a number there is more (of
+            a loss less) in the whole interval. "inconclusive": the interval holds both, or there are fewer than `SEEDS`
+            seeds, or a seed of the method was lost, so that the rest may be the better part. "bound only": a curve ends
+            before the question is answered. "not testable": no method could have made the claim true on these curves.
+            "not run": too little was run.
+        measured: As of `Measured.interval`; None where nothing was measured.
+        reason: Why it is not decided, or what else there is to know.
         bound: What `measured` is where it is a bound: the truth is "at least" or "at most" that.
+        kept: The ratio of remaining weights at equal accuracy, where the claim names a baseline.
     """
 
     claim: PaperClaim
@@ -36,20 +42,18 @@ class ClaimVerdict:
     measured: Interval | None
     reason: str
     bound: Bound = ""
+    kept: Kept | None = None
 
 
 def judge(claims: Sequence[PaperClaim], table: pd.DataFrame) -> list[ClaimVerdict]:
     """The verdict on each claim.
 
-    A claim is not refuted by noise: it is held unless the whole interval lies on the wrong side of it, and the reason
-    says where the mean does. "about" allows the tolerance below, too. A loss is held unless the whole interval lies
-    above it, and exceeded where the whole interval lies below it by more than the tolerance.
+    Nothing is confirmed by noise, and nothing refuted by it: that takes the whole two-sided 95% interval over three
+    seeds or more, so that either error has a chance of 2.5% at most.
 
-    Where a curve of a ratio ends before its accuracy falls, the ratio is a bound: only what it shows is said, with what
-    is known beside it, that no sparsity is above 1. A seed that never comes near the accuracy is at most as sparse as
-    where it was measured first. Where such a bound leaves the claim open it is undecided. Sparsities between measured
-    points are interpolated, and where a verdict hangs on that, it is told.
-    Seeds that were lost are told, and a ratio takes every seed. Of several budgets the one of most epochs counts.
+    Where a curve of a ratio ends before its accuracy falls, the ratio is a bound. A seed that never comes near the
+    accuracy is at most as sparse as where it was measured first. Sparsities between measured points are interpolated,
+    and the reason says so where that decides the verdict. Of several budgets the one of most epochs counts.
 
     Args:
         claims: As a benchmark lists them.
@@ -60,37 +64,54 @@ def judge(claims: Sequence[PaperClaim], table: pd.DataFrame) -> list[ClaimVerdic
 
 def _judge(claim: PaperClaim, table: pd.DataFrame) -> ClaimVerdict:
     try:
-        rows, note = _network(claim, _as_one(claim, table))
+        rows, notes = _network(claim, _as_one(claim, table))
         found = measure(claim, rows)
-        verdict, remark = _verdict(claim, found)
     except NotMeasuredError as reason:
-        return ClaimVerdict(claim, "not measured", None, str(reason))
+        return ClaimVerdict(claim, "not run", None, str(reason))
+    verdict, why = _decide(claim, found)
+    reasons = [*found.notes, why, *_margins(claim, found), _interpolated(claim, found, verdict), *notes]
     measured = None if found.more and found.less else found.interval
-    reasons = [found.why, remark, _interpolated(claim, found, verdict), note]
-    return ClaimVerdict(claim, verdict, measured, "; ".join(filter(None, reasons)), _bound(found))
+    return ClaimVerdict(claim, verdict, measured, "; ".join(filter(None, reasons)), _bound(found), found.kept)
+
+
+def _decide(claim: PaperClaim, found: Measured) -> tuple[Verdict, str]:
+    """The verdict, and what to say of how it came about: the first rule that applies."""
+    interval, (floor, ceiling) = found.interval, claim.band
+    if claim.kind == "loss":  # the less the better
+        interval = Interval(-interval.mean, -interval.high, -interval.low, interval.n)
+        floor, ceiling = -ceiling, -floor
+    above, bounded = interval.low >= floor and not found.less, found.more or found.less
+    within = math.isinf(ceiling) or (interval.high <= ceiling and not found.more)
+    saturated = f"{claim.baseline} is so sparse there that no ratio is above {found.most:.2f}"
+    few = f"{pluralize(interval.n, 'seed')}, and a verdict takes {SEEDS}"
+    lost = f"{pluralize(found.lost, 'seed')} of {claim.method} lost there, and what is left confirms nothing"
+    rules: list[tuple[Verdict, bool, str]] = [
+        ("not testable", found.most < floor, saturated),
+        ("inconclusive", interval.n < SEEDS, few),
+        ("refuted", interval.high < floor and not found.more, ""),
+        ("inconclusive", above and found.lost > 0, lost),
+        ("exceeded", above and interval.low > ceiling, ""),
+        ("confirmed", above and within, ""),
+        ("bound only", bounded, ""),
+        ("inconclusive", True, ""),
+    ]
+    return next((verdict, why) for verdict, applies, why in rules if applies)
+
+
+def _margins(claim: PaperClaim, found: Measured) -> list[str]:
+    """The verdicts at all other margins, in words: what is confirmed at one is confirmed at each wider one."""
+    low, high = 100 * found.interval.low, 100 * found.interval.high
+    if claim.kind != "baseline_sparsity" or found.interval.n < SEEDS:
+        return []
+    parts = [f"refuted at margins below {-high:.2f}"] * (high < 0)
+    parts += [f"confirmed from {max(0.0, -low):.2f} on"]
+    return [f"{' and '.join(parts)} (points)"]
 
 
 def _as_one(claim: PaperClaim, table: pd.DataFrame) -> pd.DataFrame:
     """The records, those of all labels that the claim is about under one name: its own."""
     about = claim.labels(table["label"].unique())
     return table.assign(label=table["label"].where(~table["label"].isin(about), claim.method))
-
-
-def _verdict(claim: PaperClaim, found: Measured) -> tuple[Verdict, str]:
-    """The verdict, and where the mean lies where the interval alone decides."""
-    low, mean, high, claimed = found.interval.low, found.interval.mean, found.interval.high, _claimed(claim)
-    if claim.loss is not None:  # the less the better
-        low, mean, high, claimed = -high, -mean, -low, -claimed
-    allowed = claimed - (claim.allowance if claim.relation == "about" else 0.0)
-    if (found.most if found.more else high) < allowed:
-        return "not held", f"since no sparsity is above 1, at most {found.most:.2f}" if found.more else ""
-    if low > claimed + claim.allowance and not found.less:
-        return "exceeded", ""
-    if found.more and not found.less and claim.relation == "at least" and mean >= claimed:
-        return "held", ""
-    open_by_interval = not found.more and mean < allowed
-    remark = "the mean falls short, but its interval does not rule the claim out" if open_by_interval else ""
-    return "undecided" if found.more or found.less else "held", remark
 
 
 def _bound(found: Measured) -> Bound:
@@ -101,20 +122,15 @@ def _bound(found: Measured) -> Bound:
 
 def _interpolated(claim: PaperClaim, found: Measured, verdict: Verdict) -> str:
     """What to know of a ratio where what was measured, without a line between the points, allows another verdict."""
-    allowance = claim.allowance if verdict == "exceeded" else -claim.allowance * (claim.relation == "about")
     low, high = found.between
-    if claim.ratio is None or found.more or found.less or not low < claim.ratio + allowance < high:
+    edges = [edge for edge in claim.band if low < edge < high]
+    decided = verdict in ("confirmed", "refuted", "exceeded")
+    if claim.kind != "ratio" or found.more or found.less or not edges or not decided:
         return ""
     return f"by interpolation: the sparsities that were measured allow {low:.2f} to {high:.2f}"
 
 
-def _claimed(claim: PaperClaim) -> float:
-    if claim.accuracy is not None:
-        return claim.accuracy
-    return claim.ratio if claim.ratio is not None else (claim.loss or 0.0) / 100
-
-
-def _network(claim: PaperClaim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def _network(claim: PaperClaim, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The records of the claim's network under one budget, and what a reader must know of the choice."""
     rows = table[(table["arch"] == claim.arch) & (table["labels"] == "true")]
     rows = rows[rows["dataset"].map(claim.is_on).astype(bool)] if claim.dataset else rows
@@ -138,13 +154,14 @@ def _network(claim: PaperClaim, table: pd.DataFrame) -> tuple[pd.DataFrame, str]
     if len(budgets) > 1:
         notes.append(f"of {len(budgets)} budgets the one of most epochs: {budget}")
     same = rows[NETWORK].eq(networks.iloc[0]).all(axis=1) & (rows["budget"] == budget)
-    return rows[same], "; ".join([*notes, *_lost(rows[same & rows["label"].isin([claim.method, claim.baseline])])])
+    lost = rows[same & rows["label"].isin([claim.method, claim.baseline]) & (rows["status"] != "done")]
+    return rows[same], [*notes, *_lost(lost)]
 
 
 def _lost(rows: pd.DataFrame) -> list[str]:
     """Which seeds of which label were lost, and at which asked sparsities."""
     notes = []
-    for label, lost in rows[rows["status"] != "done"].groupby("label"):
+    for label, lost in rows.groupby("label"):
         where: dict[str, list[int]] = {}
         for seed in sorted(lost["seed"].unique()):
             asked = lost.loc[lost["seed"] == seed, "asked_sparsity"].dropna()

@@ -60,9 +60,11 @@ def overall_plates(material: Overall) -> list[Plate]:
         files = write_table(out, "claims", judged, claims_frame(verdicts))
         caption = (
             "Each published claim beside what was measured here: the mean over seeds and its 95% interval, on the "
-            "curve at the claimed sparsity. A claim is not held where the whole interval lies below it, exceeded "
-            "where it lies above by more than the tolerance, undecided where what was measured is a bound that leaves "
-            "it open, and not measured where too little was run or got through."
+            "curve at the claimed sparsity. Confirmed: the whole interval lies where the claim is true, from three "
+            "seeds or more. Refuted: it lies on the wrong side. Exceeded: there is more of what is said to be about a "
+            "number. Inconclusive: the interval holds both. Bound only: a curve ends before the question is answered. "
+            "Not testable: no method could have made the claim true here. No correction is made for the number of "
+            "claims."
         )
         plates.append(Plate("Published claims", caption, material.source, table=judged, files=files))
     chances = _chances(table, baseline)

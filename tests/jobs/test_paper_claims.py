@@ -1,13 +1,17 @@
 """Claims in a benchmark's file."""
 
+import math
+
 import pytest
 
 from slt_bench.jobs.benchmark import benchmark_files, load
 from slt_bench.jobs.grid import jobs
+from slt_bench.jobs.paper_claims import KINDS
 from slt_bench.registry import load_registry
 from slt_bench.utils.errors import UserError
 
 HEAD = 'archs = ["lenet300", "conv2"]\n[methods]\ngates = {}\nedgepopup = { archs = "lenet300" }\n'
+PUBLISHED = "published_[0-9]*"
 CLAIM = '[[claims]]\nwho = "A"\nmethod = "gates"\narch = "lenet300"\n'
 
 
@@ -22,15 +26,35 @@ def written(tmp_path):
 
 def test_claims_are_read(written):
     (one,) = written(CLAIM + "sparsity = 0.9\naccuracy = 0.95\n").claims
-    assert (one.accuracy, one.relation, one.readout, one.allowance) == (0.95, "at least", "hard", 0.01)
-    (two,) = written(CLAIM + 'ratio = 2.0\nbaseline = "edgepopup"\n').claims
-    assert two.allowance == pytest.approx(0.2)
+    assert (one.kind, one.accuracy, one.relation, one.readout) == ("accuracy", 0.95, "at least", "hard")
+    assert one.band == (0.95, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("text", "band"),
+    [
+        ('sparsity = 0.9\naccuracy = 0.95\nrelation = "about"\n', (0.94, 0.96)),
+        ("sparsity = 0.9\nloss = 1.0\n", (-math.inf, 0.01)),
+        ('sparsity = 0.9\nloss = 1.0\nrelation = "about"\ntolerance = 0.5\n', (0.005, 0.015)),
+        ('ratio = 2.0\nbaseline = "edgepopup"\n', (2.0, math.inf)),
+        ('ratio = 2.0\nbaseline = "edgepopup"\nrelation = "about"\n', (1.8, 2.2)),
+        ('sparsity = 0.9\nbaseline_sparsity = 0.5\nbaseline = "edgepopup"\n', (-0.01, math.inf)),
+        ('sparsity = 0.9\nbaseline_sparsity = 0.5\nbaseline = "edgepopup"\ndataset = "mnist"\n', (-0.005, math.inf)),
+        ('sparsity = 0.9\nbaseline_sparsity = 0.5\nbaseline = "edgepopup"\nmargin = 2\n', (-0.02, math.inf)),
+    ],
+)
+def test_a_claim_is_true_in_a_band(written, text, band):
+    (one,) = written(CLAIM + text.replace("margin = 2\n", "margin = 2.0\n")).claims
+    assert one.band == pytest.approx(band)
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("sparsity = 0.9\n", "a claim has one of accuracy, loss and ratio; this one of 'gates' has none of them"),
+        (
+            "sparsity = 0.9\n",
+            "has one of accuracy, loss, baseline_sparsity, ratio; this one of 'gates' has none of",
+        ),
         ("sparsity = 0.9\naccuracy = 0.9\nloss = 1.0\n", "has accuracy and loss"),
         ("accuracy = 0.9\n", "names its sparsity"),
         (
@@ -40,6 +64,9 @@ def test_claims_are_read(written):
         ('sparsity = 0\nratio = 2.0\nbaseline = "edgepopup"\nreference = "baseline"\n', "the baseline's, above 0"),
         ('sparsity = 0.5\nloss = 1.0\nreference = "baseline"\n', "only a claim of a ratio may have the baseline"),
         ("ratio = 2.0\n", "names its baseline"),
+        ("sparsity = 0.9\nbaseline_sparsity = 0.5\n", "names its baseline"),
+        ('baseline_sparsity = 0.5\nbaseline = "edgepopup"\n', "names its sparsity"),
+        ("sparsity = 0.9\nloss = 1.0\nmargin = 0.5\n", "only a claim of a baseline_sparsity has a margin"),
         ("sparsity = 90\naccuracy = 0.9\n", "claims.0.sparsity"),
         ("sparsity = 0.9\naccuracy = 95.0\n", "claims.0.accuracy"),
         ("sparsity = 0.9\nacuracy = 0.9\n", "Unknown key 'acuracy'. Did you mean accuracy"),
@@ -112,12 +139,18 @@ def test_every_claim_of_the_suites_benchmarks_lies_within_what_they_run():
 def test_the_papers_benchmark_asks_each_claim_of_each_of_its_networks():
     claims = load("paper").claims
     named = {"lenet300", "resnet50", "wrn50_2", "vit_base", "swin_t"}
-    assert {claim.arch for claim in claims if claim.ratio and claim.method == "gates"} == named
-    assert {claim.arch for claim in claims if claim.ratio and claim.method == "gates_uniform"} == named
-    assert {claim.arch for claim in claims if claim.loss is not None} == named
+    asked = {(claim.kind, claim.method) for claim in claims}
+    for kind, method in asked & {(kind, method) for kind in KINDS for method in ("gates", "gates_uniform", PUBLISHED)}:
+        assert {claim.arch for claim in claims if (claim.kind, claim.method) == (kind, method)} == named
+    assert asked >= {(kind, "gates") for kind in KINDS}
+    assert asked >= {("baseline_sparsity", "gates_uniform"), ("accuracy", PUBLISHED), ("loss", PUBLISHED)}
     published = [claim for claim in claims if claim.accuracy and claim.who == "Tsayag and Lindenbaum"]
     hard, relaxed = (
-        {(claim.arch, claim.method, claim.sparsity, claim.accuracy) for claim in published if claim.readout == readout}
+        {
+            (claim.arch, claim.method, claim.sparsity, claim.accuracy)
+            for claim in published
+            if claim.readout == readout and claim.method != PUBLISHED
+        }
         for readout in ("hard", "relaxed")
     )
     assert hard == relaxed

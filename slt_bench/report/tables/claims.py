@@ -11,28 +11,40 @@ from slt_bench.jobs.paper_claims import PaperClaim
 from slt_bench.report.tables.table import Table, percent
 from slt_bench.utils.text import number
 
+NOTHING = Interval(math.nan, math.nan, math.nan, 0)
+
 
 def claims_table(verdicts: Sequence[ClaimVerdict]) -> Table:
-    """A row a claim: who says what, what was measured, the verdict, and why.
+    """A row a claim: who says what, what was measured, what is kept at equal accuracy, the verdict, and why.
 
     Args:
         verdicts: As from `analysis.verdicts.judge`.
     """
     rows = [
-        [f"{one.claim.who}: {_subject(one.claim)}", _claimed(one.claim), _measured(one), one.verdict, one.reason]
+        [
+            f"{one.claim.who}: {_subject(one.claim)}",
+            _claimed(one.claim),
+            _measured(one),
+            _kept(one),
+            one.verdict,
+            one.reason,
+        ]
         for one in verdicts
     ]
-    return Table(["claim", "claimed", "measured", "verdict", "why"], rows, of_words=True)
+    header = ["claim", "claimed", "measured", "weights kept / baseline's", "verdict", "why"]
+    return Table(header, rows, of_words=True)
 
 
 def claims_frame(verdicts: Sequence[ClaimVerdict]) -> pd.DataFrame:
-    """The same as numbers: a row a claim, its own fields, the measured interval, what bound that is, the verdict."""
+    """The same as numbers: a row a claim: its own fields, what was measured and kept with intervals, the verdict."""
     rows = []
     for one in verdicts:
-        interval = one.measured or Interval(math.nan, math.nan, math.nan, 0)
+        interval = one.measured or NOTHING
         measured = {"measured": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+        kept = one.kept.interval if one.kept else NOTHING
+        remaining = {"kept": kept.mean, "kept_low": kept.low, "kept_high": kept.high}
         told = {"bound": one.bound, "verdict": one.verdict, "reason": one.reason}
-        rows.append(one.claim.model_dump(mode="json") | measured | told)
+        rows.append(one.claim.model_dump(mode="json") | measured | remaining | told)
     return pd.DataFrame(rows)
 
 
@@ -47,7 +59,11 @@ def _claimed(claim: PaperClaim) -> str:
     if claim.accuracy is not None:
         return f"{claim.relation} {100 * claim.accuracy:g}%{at}"
     if claim.loss is not None:
-        return f"at most {_points(claim.loss)} below dense{at}"
+        limit = "at most" if claim.relation == "at least" else "about"
+        return f"{limit} {_points(claim.loss)} below dense{at}"
+    if claim.baseline_sparsity is not None:
+        other = f"{claim.baseline} at {number(claim.baseline_sparsity)}"
+        return f"{claim.method}{at.replace(' sparsity', '')} at most {_points(claim.points)} below {other}"
     if claim.reference == "dense":
         reference = "dense"
     else:
@@ -69,8 +85,16 @@ def _measured(one: ClaimVerdict) -> str:
         return f"{percent(interval.mean, interval.half_width)}%{seeds}"
     if one.claim.loss is not None:
         return f"{percent(interval.mean, interval.half_width)} points below{seeds}"
-    return (
-        f"{bound}{interval.mean:.2f}"
-        + (f" ± {interval.half_width:.2f}" if math.isfinite(interval.half_width) else "")
-        + seeds
-    )
+    if one.claim.baseline_sparsity is not None:
+        sign = "+" if interval.mean > 0 else ""
+        return f"{sign}{percent(interval.mean, interval.half_width)} points{seeds}"
+    return f"{bound}{_ratio(interval)}{seeds}"
+
+
+def _kept(one: ClaimVerdict) -> str:
+    return f"{one.kept.bound} {_ratio(one.kept.interval)}".strip() if one.kept else ""
+
+
+def _ratio(interval: Interval) -> str:
+    spread = f" ± {interval.half_width:.2f}" if math.isfinite(interval.half_width) else ""
+    return f"{interval.mean:.2f}{spread}"
