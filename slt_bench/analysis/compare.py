@@ -10,7 +10,7 @@ from scipy import stats
 
 from slt_bench.analysis.statistics import Interval, paired_interval
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.text import number
+from slt_bench.utils.text import number, pluralize
 
 SAME = ["label", "arch", "dataset", "init", "rescale"]
 CELL = [*SAME, "budget", "asked_sparsity"]
@@ -18,6 +18,7 @@ NUMBERS = ["asked_sparsity", "first", "second", "difference", "low", "high", "p"
 COLUMNS = [*CELL, "first", "second", "difference", "low", "high", "n", "lost", "p", "mark"]
 TOLD = {name: name for name in SAME} | {"arch": "network", "dataset": "data set", "asked_sparsity": "sparsity"}
 MOST_TOLD = 12  # values of a side that an error lists
+FEWEST = 3  # seeds that a test takes
 LEVEL = 0.05  # of the whole comparison
 ROUNDING = 1e-12
 Cells = dict[tuple[object, ...], pd.DataFrame]
@@ -30,9 +31,9 @@ class Comparison:
     Attributes:
         cells: A row a cell that both have, with the columns of `COLUMNS`: over the n seeds that are done on both
             sides, the mean test accuracies and the mean difference (second minus first) with its 95% interval, all
-            fractions; lost, how many seeds are done in the first and collapsed, diverged or failed in the second; p of
-            the paired t test; mark: "lost" where one is, else "better", "worse", "=" (the interval contains 0),
-            "1 seed", or "-" where no seed is done on both sides.
+            fractions; lost, how many seeds learned in the first and learned nothing, diverged or failed in the second;
+            p of the paired t test, NaN below three seeds; mark: "lost" where one is, else "better" or "worse" (p below
+            5%), "=", "1 seed" or "2 seeds", or "-" where no seed is done on both sides.
         only_first, only_second: Cells that only one side has, in words.
         regressions: Cells that are worse beyond noise, in words.
         dense: Whether the first and the second side have tickets that keep everything, paired with each sparsity of
@@ -153,8 +154,9 @@ def _check(first: pd.DataFrame, second: pd.DataFrame) -> None:
 
 def _cell(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, object]:
     before, after = (rows[rows["status"] == "done"].set_index("seed")["accuracy"] for rows in (first, second))
-    ended = pd.Index(second.loc[second["status"] != "done", "seed"])
-    lost = len(before.index.intersection(ended))
+    learned = pd.Index(first.loc[(first["status"] == "done") & first["learned"], "seed"])
+    ended = pd.Index(second.loc[(second["status"] != "done") | ~second["learned"].astype(bool), "seed"])
+    lost = len(learned.intersection(ended))
     both = before.index.intersection(after.index)
     before, after = before[both], after[both]
     interval = paired_interval(after, before)
@@ -167,25 +169,38 @@ def _cell(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, object]:
         "n": interval.n,
         "lost": lost,
     }
-    return numbers | {"p": _p(after, before), "mark": "lost" if lost else _mark(interval)}
+    p = _p(after, before, first["images"].max())
+    return numbers | {"p": p, "mark": "lost" if lost else _mark(interval, p)}
 
 
-def _mark(interval: Interval) -> str:
-    if interval.n < 2:
-        return "1 seed" if interval.n else "-"
-    if interval.high < -ROUNDING:
-        return "worse"
-    return "better" if interval.low > ROUNDING else "="
+def _mark(difference: Interval, p: float) -> str:
+    if math.isnan(p):
+        return pluralize(difference.n, "seed") if difference.n else "-"
+    if p >= LEVEL:
+        return "="
+    return "better" if difference.mean > 0 else "worse"
 
 
-def _p(after: "pd.Series[float]", before: "pd.Series[float]") -> float:
-    """Of the two-sided paired t test; where all differences are the same, 1 if they are 0, and else 0."""
+def _p(after: "pd.Series[float]", before: "pd.Series[float]", images: float) -> float:
+    """Of the two-sided paired t test over seeds; NaN where they are too few to know their spread.
+
+    Seeds may agree by chance, since accuracies are counts of images. Two networks whose accuracies differ by d disagree
+    on d of the images or more, so that counting alone gives a difference a variance of about d / images (McNemar 1947),
+    which the spread between seeds is not taken to be below.
+
+    Args:
+        after: Accuracies by seed, in [0, 1].
+        before: Likewise.
+        images: On how many images they were measured; 0 where nobody knows.
+    """
     differences = (after - before).dropna().to_numpy()
-    if len(differences) < 2:
+    n = len(differences)
+    if n < FEWEST:
         return math.nan
-    if np.ptp(differences) <= ROUNDING:
-        return 1.0 if abs(differences[0]) <= ROUNDING else 0.0
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    mean = float(differences.mean())
+    counting = abs(mean) / images if images else 0.0
+    variance = max(float(differences.var(ddof=1)), counting, ROUNDING**2)
+    return float(2 * stats.t.sf(abs(mean) / math.sqrt(variance / n), n - 1))
 
 
 def _known(key: tuple[object, ...]) -> tuple[object, ...]:

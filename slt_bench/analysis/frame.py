@@ -1,6 +1,7 @@
 """Records as a DataFrame, a row a record."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +9,13 @@ from math import prod
 
 import pandas as pd
 
+from slt_bench.data.catalogue import DATASETS
 from slt_bench.records import Record
 from slt_bench.utils.text import pluralize
 
 EMPTY = (
     *("id", "label", "method", "method_version", "purity", "arch", "dataset", "init", "rescale", "budget"),
-    *("epochs", "labels", "split", "asked_sparsity", "seed", "status", "n", "machine", "versions"),
+    *("epochs", "labels", "split", "asked_sparsity", "seed", "status", "learned", "images", "n", "machine", "versions"),
 )
 COSTS = ("seconds", "search_seconds", "peak_memory_mb")
 CELL = ["label", "arch", "dataset", "init"]
@@ -70,9 +72,11 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
     Columns: id, label, method, method_version, purity, arch, dataset, init, rescale, budget, labels (of the training
     split), split (that the accuracy is measured on: test or validation), asked_sparsity (NaN where the method decides),
-    seed, status, n, seconds (of the whole job), search_seconds, peak_memory_mb, machine (what times may be compared on:
-    hardware, device, threads, packs), versions, and the metrics as fractions in [0, 1], `accuracy` first; a metric that
-    was not measured is NaN, and so are all metrics of a record that is not "done".
+    seed, status, learned (False where the accuracy is within noise of chance, which a method that learned nothing has;
+    True of a random mask, which learns nothing by design), images (on which the accuracy is measured), n, seconds (of
+    the whole job), search_seconds, peak_memory_mb, machine (what times may be compared on: hardware, device, threads,
+    packs), versions, and the metrics as fractions in [0, 1], `accuracy` first; a metric that was not measured is NaN,
+    and so are all metrics of a record that is not "done".
     Where records of one label differ in method or settings at one place and sparsity, their labels tell the settings,
     so that they are never taken for seeds of one another. From one sparsity to the next settings may change, as tuned
     ones do.
@@ -104,6 +108,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
                 "asked_sparsity": job.sparsity,
                 "seed": job.seed,
                 "status": record.status,
+                "learned": not done or _has_learned(record),
+                "images": _scored(record)[0],
                 "n": record.n,
                 "seconds": record.seconds.get("total"),
                 "search_seconds": record.seconds.get("search"),
@@ -117,6 +123,23 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns)
     numbers = ["asked_sparsity", *METRICS, *(name for name in COSTS if name in columns)]
     return table.astype(dict.fromkeys(numbers, "float64"))
+
+
+def _has_learned(record: Record) -> bool:
+    """Whether an accuracy is further from chance than three standard deviations of counting the images."""
+    images, chance = _scored(record)
+    noise = 3 * math.sqrt(chance * (1 - chance) / images) if images else 0.0
+    return record.job.method == "random_mask" or record.accuracy is None or record.accuracy > chance + noise
+
+
+def _scored(record: Record) -> tuple[int, float]:
+    """How many images an accuracy is measured on, and what chance has there; zeros where nobody knows."""
+    if record.images is not None and record.chance is not None:
+        return record.images, record.chance
+    info = DATASETS.get(record.job.dataset)
+    if info is None:
+        return 0, 0.0
+    return info.test if record.job.budget.scores == "test" else info.train // 10, info.chance
 
 
 def learning(records: Iterable[Record]) -> pd.DataFrame:

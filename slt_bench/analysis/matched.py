@@ -1,9 +1,9 @@
 """Methods at matched points: how sparse each gets at one accuracy, and how accurate at one sparsity.
 
 Every function takes the records, as from `frame`, of one network (architecture, data set, init, rescale) and budget. A
-curve is what one label gave with one seed, over the counted sparsity. It ends where the seed was lost (collapsed or
-diverged), which has no counted sparsity and stands at the asked one: sparser points of that seed are left out, and
-towards the loss the accuracy falls to 0, so that no line bridges it.
+curve is what one label gave with one seed, over the counted sparsity. It ends where the seed was lost (it diverged),
+which has no counted sparsity and stands at the asked one: sparser points of that seed are left out, and towards the
+loss the accuracy falls to 0, so that no line bridges it.
 """
 
 import math
@@ -19,8 +19,8 @@ from slt_bench.analysis.statistics import Interval, paired_interval, paired_rati
 from slt_bench.jobs.benchmark import REFERENCES, SPARSITY_TOLERANCE
 
 FloatArray = NDArray[np.float64]
-NEEDED = ["label", "method", "purity", "asked_sparsity", "sparsity", "seed", "status", "accuracy"]
-LOST = ("collapsed", "diverged")
+NEEDED = ["label", "method", "purity", "asked_sparsity", "sparsity", "seed", "status", "learned", "accuracy"]
+LOST = ("diverged",)
 REACHES = [
     *("label", "method", "purity", "reference", "points", "accuracy", "sparsity", "low", "high", "n", "at_end", "short")
 ]
@@ -30,6 +30,7 @@ RATIOS = [
 ]
 TRADES = ["label", "accuracy", "baseline_sparsity", "sparsity", "n"]
 NOTHING = t_interval([])
+FEWEST = 3  # seeds that a method's lead takes
 LEVELS = 41  # of accuracy, at which sparsities are compared
 
 
@@ -59,10 +60,10 @@ def comparable_sparsity(table: pd.DataFrame, points: Sequence[float] = (1.0, 2.0
 def best_by_sparsity(table: pd.DataFrame) -> dict[float, str]:
     """The learned label that is better than every other at an asked sparsity, where one is beyond doubt.
 
-    Its mean accuracy is the best, and its 95% paired interval over seeds lies above 0 against every other learned
-    label measured there, which takes two seeds in common. A label is never best alone, where one of its seeds was
-    lost, or where it keeps more weights than asked by over `SPARSITY_TOLERANCE`; nobody is, where such a label has the
-    best mean.
+    Its mean accuracy is the best, and its 95% paired interval over seeds lies above 0 against every other learned label
+    measured there, which takes three seeds in common. A label is never best alone, where one of its seeds was lost or
+    learned nothing, or where it keeps more weights than asked by over `SPARSITY_TOLERANCE`; nobody is, where such a
+    label has the best mean.
 
     Args:
         table: Of one network and budget, as from `frame`.
@@ -184,7 +185,8 @@ def _best(rows: pd.DataFrame) -> str | None:
         return None
     best = max(measured, key=lambda label: float(measured[label].mean()))
     others = [values for label, values in measured.items() if label != best]
-    doubtless = all(paired_interval(measured[best], other).low > 0 for other in others)
+    leads = [paired_interval(measured[best], other) for other in others]
+    doubtless = all(lead.low > 0 and lead.n >= FEWEST for lead in leads)
     return best if doubtless and _sound(rows[rows["label"] == best]) else None
 
 
@@ -202,9 +204,9 @@ def _by_seed(rows: pd.DataFrame) -> "pd.Series[Any]":
 
 
 def _sound(rows: pd.DataFrame) -> bool:
-    """Whether no seed of one label was lost at one asked sparsity, and it is as sparse as asked."""
+    """Whether each seed of one label learned at one asked sparsity, and it is as sparse as asked."""
     short = float((rows["asked_sparsity"] - rows["sparsity"]).mean())
-    return not rows["status"].isin(LOST).any() and short <= SPARSITY_TOLERANCE
+    return bool(rows["learned"].all()) and not rows["status"].isin(LOST).any() and short <= SPARSITY_TOLERANCE
 
 
 def _accuracy_ratio(own: "pd.Series[Any]", other: "pd.Series[Any]", sparsity: float) -> dict[str, Any]:
@@ -263,7 +265,7 @@ def reaches(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
 
 def _curves(rows: pd.DataFrame) -> Iterator[tuple[Any, FloatArray, FloatArray, NDArray[np.bool_]]]:
     """The curve of each seed of one label, to where it was lost: sparsities, accuracies, and whether it was lost."""
-    kept = rows[rows["status"].isin(("done", *LOST))]
+    kept = rows[rows["status"].isin(("done", *LOST)) & ~(rows["sparsity"] >= 1)]  # which is no network any more
     lost = (kept["status"] != "done").to_numpy()
     sparsities = np.where(lost, kept["asked_sparsity"], kept["sparsity"])
     accuracies = np.where(lost, 0.0, kept["accuracy"])

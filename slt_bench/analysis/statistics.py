@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 TASK = ["arch", "dataset", "init", "rescale", "budget", "asked_sparsity"]
+LOST = -1.0  # below every accuracy
 ROUNDING = 1e-12  # values that differ by no more are the same: the rest is rounding
 
 
@@ -141,8 +142,7 @@ def probability_of_improvement(
     anew within each task, for each label on its own.
 
     Args:
-        table: As from `frame`, of any number of networks. Only runs that are "done" count: a label's lost seeds are
-            not held against it here, and must be told beside it.
+        table: As from `frame`, of any number of networks. A run that diverged is worse than every other.
         label: Whose improvement it is.
         baseline: Over whom.
         metric: A column in which more is better.
@@ -183,10 +183,12 @@ def _tasks(
     table: pd.DataFrame, label: str, baseline: str, metric: str
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """The values of both labels, an array of each, on every task that both have."""
-    done = table[(table["status"] == "done") & table[metric].notna() & table["label"].isin((label, baseline))]
+    known = ((table["status"] == "done") & table[metric].notna()) | (table["status"] == "diverged")
+    ended = table[known & table["label"].isin((label, baseline))]
     tasks = []
-    for _, rows in done.groupby(TASK, dropna=False):
-        own, values = (rows["label"] == label).to_numpy(), rows[metric].to_numpy(np.float64)
+    for _, rows in ended.groupby(TASK, dropna=False):
+        own = (rows["label"] == label).to_numpy()
+        values = np.where(rows["status"] == "diverged", LOST, rows[metric].to_numpy(np.float64))
         if own.any() and not own.all():
             tasks.append((values[own], values[~own]))
     return tasks
@@ -194,7 +196,7 @@ def _tasks(
 
 def _wins(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """A row for each of the first, a column for each of the second: 1 where the first is more, 1/2 where equal."""
-    return np.heaviside(first[:, None] - second, 0.5)
+    return 0.5 * (1 + np.sign(first[:, None] - second))
 
 
 def _resampled(wins: NDArray[np.float64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ class DatasetInfo:
         classes: How many there are.
         train: Images to learn from, those held out for validation included.
         test: Images of the test split.
+        chance: The largest share of those that one class has; 0 for class folders.
         mean, std: Of the training pixels divided by 255, a number a channel.
         epochs: The usual budget, where a benchmark names none.
         flips: Whether mirrored images are augmentation; crops padded by `pad` pixels are, where `pad` > 0.
@@ -39,6 +40,7 @@ class DatasetInfo:
     flips: bool = False
     pad: int = 0
     folder: str = ""
+    chance: float = 0.0
     md5: dict[str, str] = field(default_factory=dict)
     array_hash: str = ""
 
@@ -75,12 +77,12 @@ DATASETS = {
     for info in (
         DatasetInfo(
             "digits", "8x8 handwritten digits, from scikit-learn: needs no download", (1, 8, 8), 10, 1437, 360,
-            (0.2878,), (0.3540,), epochs=60,
+            (0.2878,), (0.3540,), epochs=60, chance=0.125,
             array_hash="631cb83de3a2ab62bb6a6377fd0959c2622ce06102218671940106ad649966d0",
         ),
         DatasetInfo(
             "mnist", "28x28 handwritten digits", (1, 28, 28), 10, 60_000, 10_000, (0.1307,), (0.3081,),
-            folder="MNIST/raw",
+            folder="MNIST/raw", chance=0.1135,
             md5={
                 "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
                 "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -90,7 +92,7 @@ DATASETS = {
         ),
         DatasetInfo(
             "fashion_mnist", "28x28 pictures of clothes", (1, 28, 28), 10, 60_000, 10_000, (0.2860,), (0.3530,),
-            folder="FashionMNIST/raw",
+            folder="FashionMNIST/raw", chance=0.1,
             md5={
                 "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
                 "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
@@ -101,7 +103,7 @@ DATASETS = {
         DatasetInfo(
             "cifar10", "32x32 colour photographs", (3, 32, 32), 10, 50_000, 10_000,
             (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616),
-            epochs=100, flips=True, pad=4, folder="cifar-10-batches-py",
+            epochs=100, flips=True, pad=4, folder="cifar-10-batches-py", chance=0.1,
             md5={
                 "data_batch_1": "c99cafc152244af753f735de768cd75f",
                 "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -114,7 +116,7 @@ DATASETS = {
         DatasetInfo(
             "cifar100", "32x32 colour photographs in 100 classes", (3, 32, 32), 100, 50_000, 10_000,
             (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762),
-            epochs=100, flips=True, pad=4, folder="cifar-100-python",
+            epochs=100, flips=True, pad=4, folder="cifar-100-python", chance=0.01,
             md5={"train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
         ),
     )

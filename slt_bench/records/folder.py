@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slt_bench.jobs.benchmark import Job
 from slt_bench.utils.errors import UserError
@@ -26,7 +26,7 @@ from slt_bench.utils.files import add_checksum, checksum_of, remove_checksum, wr
 
 RECORD, JOB, CURVE, TICKET, LINES = "record.json", "job.json", "curve.csv", "ticket.slt", "records.jsonl"
 GATE_BINS = 20
-Status = Literal["done", "collapsed", "diverged", "failed"]
+Status = Literal["done", "diverged", "failed"]
 
 
 class LayerDensity(BaseModel):
@@ -53,7 +53,7 @@ class Record(BaseModel):
         schema_version: Of this layout.
         id: The job's id.
         job: The job.
-        status: "done"; "collapsed" (a layer kept no weight); "diverged"; "failed" (an error). Only "done" is compared.
+        status: "done"; "diverged"; "failed" (an error). Only "done" is compared.
         reason: Why it is not "done".
         traceback: Of a failure.
         method_version, purity, paper: The method's.
@@ -62,6 +62,8 @@ class Record(BaseModel):
         unmasked: The share of the network's multiplied numbers that its masks do not decide, in [0, 1], as
             `slt_bench.network.inspection` defines it; None where that was not found out.
         metrics: Accuracies and shares, in [0, 1].
+        images: How many images `accuracy` is measured on; None in records of an older suite.
+        chance: The accuracy there of always giving the most frequent class, in [0, 1]; None likewise.
         flags: What makes the ticket doubtful.
         layers: Layer densities.
         gate_histogram: How many of the relaxed network's gates lie in each of `GATE_BINS` equal parts of [0, 1] at the
@@ -89,6 +91,8 @@ class Record(BaseModel):
     n: int = 0
     unmasked: float | None = Field(None, ge=0, le=1)
     metrics: dict[str, float | None] = Field(default_factory=dict)
+    images: int | None = Field(None, ge=1)
+    chance: float | None = Field(None, ge=0, le=1)
     flags: list[str] = Field(default_factory=list)
     layers: list[LayerDensity] = Field(default_factory=list)
     gate_histogram: list[int] = Field(default_factory=list)
@@ -99,6 +103,14 @@ class Record(BaseModel):
     mask_hash: str = ""
     data_hash: str = ""
     curve: list[dict[str, float]] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_layers_are_noted(cls, values: Any) -> Any:
+        """Older records have a status of their own where a layer kept no weight, which many networks survive."""
+        if isinstance(values, dict) and values.get("status") == "collapsed":
+            return values | {"status": "done", "reason": "", "flags": [*values.get("flags", []), values["reason"]]}
+        return values
 
     @property
     def accuracy(self) -> float | None:

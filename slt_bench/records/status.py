@@ -1,6 +1,6 @@
 """The state of every job, from files alone.
 
-done, collapsed, diverged, failed   as its record says
+done, diverged, failed   as its record says
 stale      its method has changed since its record was made
 running    a living process holds its claim
 waiting    a run that is not over is to start it
@@ -25,11 +25,11 @@ from slt_bench.records.staleness import is_stale
 from slt_bench.registry import Registry, fingerprints, load_registry
 from slt_bench.utils.text import pluralize
 
-State = Literal["done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing"]
-ENDED: tuple[State, ...] = ("done", "collapsed", "diverged")
+State = Literal["done", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing"]
+ENDED: tuple[State, ...] = ("done", "diverged")
 OPEN = ("running", "waiting", "stopped", "dead", "missing")
 ORDER: tuple[State, ...] = (
-    "done", "collapsed", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing",
+    "done", "diverged", "failed", "stale", "running", "waiting", "stopped", "dead", "missing",
 )  # fmt: skip
 
 

@@ -90,7 +90,8 @@ def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Itera
     yield write_figure(
         accuracy_by_network(found, material.looks), material.out, "networks", "Every network",
         "Mean accuracy of the hard masks over sparsity with 95% t intervals over seeds; a dot is a seed. A larger "
-        "open marker: seeds were lost there. Of networks that differ in their width alone, the widest.",
+        "open marker: some seeds diverged, or learned nothing while others did; then it is the median. Of networks "
+        "that differ in their width alone, the widest.",
         material.source,
     )  # fmt: skip
     reached = pd.concat(

@@ -48,7 +48,8 @@ def draw(material: ReportData) -> SectionData:
             "accuracy",
             "Accuracy at matched sparsity",
             f"Mean {material.split} accuracy (%) of the hard masks with 95% t intervals over seeds. Bold: better than "
-            "every other method, by a paired 95% interval over seeds that excludes 0.",
+            "every other method, by a paired 95% interval over seeds that excludes 0. A seed has learned nothing where "
+            "its accuracy is within three standard deviations of chance.",
             accuracy.transposed("sparsity" + accuracy.header[0].removeprefix("method (purity)")),
             summary,
             written=accuracy,
@@ -112,7 +113,7 @@ def _looked_into(material: ReportData) -> Iterator[Plate]:
         yield _table(
             material, "dead", "Units without a weight",
             "The share of all units (outputs of a layer) that no kept weight leads to (%), at each sparsity; means "
-            "over seeds that did not collapse.",
+            "over seeds.",
             dead_table(dead), dead,
         )  # fmt: skip
     relaxed = learned.dropna(subset=["binarisation_gap", "fractional"])

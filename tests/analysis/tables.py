@@ -20,7 +20,7 @@ def table(curves, **changes):
     """Rows of records.
 
     Args:
-        curves: By label: by sparsity: the accuracy of each seed, None where the seed collapsed.
+        curves: By label: by sparsity: the accuracy of each seed, None where the seed diverged.
         changes: Other values of columns.
     """
     rows = [
@@ -34,7 +34,9 @@ def table(curves, **changes):
             "asked_sparsity": float("nan") if label == "dense" else sparsity,
             "sparsity": sparsity if accuracy is not None else float("nan"),
             "seed": seed,
-            "status": "done" if accuracy is not None else "collapsed",
+            "status": "done" if accuracy is not None else "diverged",
+            "learned": True,
+            "images": 10_000,
             "accuracy": float("nan") if accuracy is None else accuracy,
             "relaxed_accuracy": float("nan") if accuracy is None else min(1.0, accuracy + 0.05),
         }

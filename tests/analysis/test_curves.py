@@ -8,6 +8,7 @@ import pytest
 
 from slt_bench.analysis.curves import curves
 from slt_bench.analysis.frame import comparable, frame
+from slt_bench.data.catalogue import DATASETS
 from slt_bench.records import Record
 
 
@@ -39,10 +40,32 @@ def test_a_curve_is_the_mean_over_seeds_at_each_sparsity(record):
 
 
 def test_lost_seeds_are_told_and_never_averaged(record):
-    found = [record(0.8, seed=0), record(0.1, seed=1, status="collapsed"), record(0.1, seed=2, status="diverged")]
+    found = [record(0.8, seed=0), record(0.1, seed=1, status="diverged"), record(0.1, seed=2, status="diverged")]
     (row,) = curves(frame(found)).to_dict("records")
     assert (row["mean"], row["n"], row["lost"]) == (0.8, 1, 2)
-    assert row["statuses"] == "1 collapsed, 1 diverged"
+    assert row["statuses"] == "2 diverged"
+
+
+def test_seeds_that_learned_nothing_are_told_apart_from_those_that_learned(record):
+    """Their accuracy is within noise of chance: a mean of both modes is near neither."""
+    chance = DATASETS["digits"].chance
+    found = [record(0.8, seed=0), record(chance + 0.01, seed=1), record(0.9, seed=2)]
+    (row,) = curves(frame(found)).to_dict("records")
+    assert (row["median"], row["low"], row["n"], row["learned"], row["mixed"]) == (0.8, chance + 0.01, 3, 2, True)
+    noise = 3 * math.sqrt(chance * (1 - chance) / DATASETS["digits"].test)
+    learned = [frame([record(chance + noise + more)])["learned"].item() for more in (-0.001, 0.001)]
+    assert learned == [False, True]
+    (none,) = curves(frame([record(0.1, seed=0), record(0.12, seed=1)])).to_dict("records")
+    assert (none["learned"], none["mixed"]) == (0, False)
+    floor = record(0.1, method="random_mask")
+    assert frame([floor])["learned"].item()  # it learns nothing by design
+
+
+def test_a_record_that_knows_its_chance_is_judged_by_it(record):
+    """Class folders have their own."""
+    found = record(0.5).model_copy(update={"images": 100, "chance": 0.45})
+    assert not frame([found])["learned"].item()
+    assert frame([found.model_copy(update={"images": 10_000})])["learned"].item()
 
 
 def test_methods_that_decide_their_sparsity_have_a_row(record):

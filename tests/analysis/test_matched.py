@@ -22,7 +22,7 @@ def runs(make_job):
             yield Record(
                 id=job.id,
                 job=job,
-                status="collapsed" if accuracy is None else "done",
+                status="diverged" if accuracy is None else "done",
                 method_version=1,
                 purity="frozen",
                 settings={},
@@ -148,7 +148,7 @@ def test_nobody_is_best(network, cells):
 
 
 def test_losses_of_the_others_do_not_take_the_best_from_it(network):
-    table = network(("edgepopup", 0.5, [0.9, 0.9, 0.9]), ("biprop", 0.5, [0.1, 0.1, None]), ("sws", 0.5, [None] * 3))
+    table = network(("edgepopup", 0.5, [0.9, 0.9, 0.9]), ("biprop", 0.5, [0.1, 0.1, 0.1, None]), ("sws", 0.5, [None] * 3))
     assert best_by_sparsity(table) == {0.5: "edgepopup"}
 
 
@@ -243,7 +243,7 @@ def test_sparsities_at_equal_accuracy_end_where_a_seed_of_either_does(network):
 
 def test_a_failure_is_not_a_loss(network):
     table = network(DENSE, ("edgepopup", 0.5, [0.96]), ("edgepopup", 0.8, [None]), ("edgepopup", 0.9, [0.96]))
-    table["status"] = table["status"].replace("collapsed", "failed")
+    table["status"] = table["status"].replace("diverged", "failed")
     row = only(comparable_sparsity(table, (1.0,)), reference="dense")
     assert (row["sparsity"], row["at_end"]) == (0.9, True)
 

@@ -131,9 +131,12 @@ def test_the_probability_is_the_mean_over_tasks_that_both_have():
     assert interval == Interval(0.5, 0.5, 0.5, 3)  # the same within each task, so that no resample differs
 
 
-def test_lost_runs_have_no_part_in_the_probability():
-    rows = runs("a", [0.9, 0.9]) + runs("b", [0.8, 0.8]) + runs("b", [0.99, 0.99], status="diverged")
-    assert probability_of_improvement(pd.DataFrame(rows), "a", "b") == Interval(1.0, 1.0, 1.0, 1)
+def test_a_run_that_diverged_is_worse_than_every_other():
+    rows = runs("a", [0.9, 0.9]) + runs("a", [math.nan], status="diverged") + runs("b", [0.8, 0.8])
+    assert probability_of_improvement(pd.DataFrame(rows), "a", "b").mean == pytest.approx(2 / 3)
+    assert probability_of_improvement(pd.DataFrame(rows), "b", "a").mean == pytest.approx(1 / 3)
+    both = rows + runs("b", [math.nan], status="diverged")
+    assert probability_of_improvement(pd.DataFrame(both), "a", "b").mean == pytest.approx((6 + 0.5) / 9)
 
 
 def test_the_probability_has_no_interval_from_single_runs_and_no_mean_without_tasks():

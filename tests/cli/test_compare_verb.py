@@ -109,7 +109,7 @@ def test_what_cannot_be_paired_is_a_matter_of_usage(end, refused, kept, cwd):
     assert all(word in told for word in ("paired", "sparsity", "0.5", "0.9"))
     for path in (cwd / "results" / "one").glob("*/record.json"):
         record = records.read_one(path.parent)
-        records.write(path.parent, record.model_copy(update={"status": "collapsed"}))
+        records.write(path.parent, record.model_copy(update={"status": "diverged"}))
     code, out, _ = end("compare", "one", "one")
     assert code == 2
     assert "no seed is done on both sides" in out

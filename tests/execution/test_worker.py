@@ -144,7 +144,7 @@ def test_both_sanity_checks_of_a_real_ticket_fall_towards_chance(make_job, conte
     assert record.metrics["redrawn_accuracy"] < 0.5
 
 
-def test_a_layer_without_weights_is_a_status_not_a_number(make_job, context, tmp_path, use):
+def test_a_layer_without_weights_is_noted(make_job, context, tmp_path, use):
     class Collapsing(Plain):
         """Closes the last layer."""
 
@@ -157,8 +157,10 @@ def test_a_layer_without_weights_is_a_status_not_a_number(make_job, context, tmp
 
     use(Collapsing)
     record = run_job(make_job(method="collapsing"), tmp_path, context)
-    assert record.status == "collapsed"
-    assert "5.weight" in record.reason
+    assert record.status == "done"
+    assert "no weight is left in 5.weight" in record.flags
+    assert record.images == 360
+    assert record.chance == 0.125
 
 
 def test_a_loss_that_is_no_number_is_a_status(make_job, context, tmp_path):

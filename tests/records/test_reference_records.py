@@ -36,7 +36,7 @@ def test_every_job_has_a_record_and_none_is_stale(found):
     assert found.problems == {}
     assert {job.id for job in expected} == set(found.records)
     overview = job_status(expected, FOLDER)
-    assert set(overview.states.values()) <= {"done", "collapsed"}
+    assert set(overview.states.values()) <= {"done"}
 
 
 def test_the_methods_reach_what_was_measured_first(summary):

@@ -38,7 +38,7 @@ def state(job, folder):
     return job_status([job], folder).states[job.id]
 
 
-@pytest.mark.parametrize("status", ["done", "collapsed", "diverged", "failed"])
+@pytest.mark.parametrize("status", ["done", "diverged", "failed"])
 def test_a_record_tells_its_state(make_job, put, tmp_path, status):
     put(make_job(), status=status)
     assert state(make_job(), tmp_path) == status

@@ -37,7 +37,7 @@ def standard(make_job):
             for seed in range(3):
                 job = make_job(label=label, method="gates", settings={"x": label}, sparsity=sparsity, seed=seed)
                 lost = (label, sparsity, seed) == ("edgepopup", 0.98, 2)
-                add_record(result, job, "collapsed" if lost else "done", top - 0.01 * seed - 0.05 * sparsity)
+                add_record(result, job, "diverged" if lost else "done", top - 0.01 * seed - 0.05 * sparsity)
     for seed in range(3):
         add_record(result, make_job(label="dense", method="dense", sparsity=None, seed=seed), "done", 0.97)
     add_record(result, make_job(label="smoke", smoke=True), "done", 0.5)

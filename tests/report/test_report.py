@@ -57,7 +57,7 @@ def test_the_table_holds_means_intervals_and_losses(drawn):
     rows = {row[0]: row[1:] for row in table.rows}
     assert table.header == ["method (purity), n=3", "0.5", "0.9", "0.98", "own sparsity"]
     assert rows["gates (frozen)"][0] == "91.50 ± 2.48"
-    assert rows["edgepopup (frozen)"][2] == "84.60 ± 6.35 (n=2) [1 collapsed]"
+    assert rows["edgepopup (frozen)"][2] == "84.60 ± 6.35 (n=2) [1 diverged]"
     assert rows["dense (trained)"] == ["", "", "", "97.00 ± 0.00 at 0.000"]
 
 

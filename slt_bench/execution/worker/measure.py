@@ -93,13 +93,16 @@ def measuring(
     hard = metrics["validation_accuracy"]
     gap = relaxed["relaxed_accuracy"] - hard if hard is not None else None
     seconds = clock.laps | found.seconds  # whose "search" counts every attempt
-    collapsed = [layer.name for layer, size in zip(layers, sizes, strict=True) if layer.density * size < 0.5]
+    empty = [layer.name for layer, size in zip(layers, sizes, strict=True) if layer.density * size < 0.5]
+    flags += [f"no weight is left in {', '.join(empty)}"] if empty else []
+    scored = (data.test if job.budget.scores == "test" else data.validation).labels
     return {
-        "status": "collapsed" if collapsed else "done",
-        "reason": f"no weight is left in {', '.join(collapsed)}" if collapsed else "",
+        "status": "done",
         "n": n,
         "unmasked": unmasked,
         "metrics": metrics | relaxed | {"binarisation_gap": gap},
+        "images": len(scored),
+        "chance": float(scored.bincount().max()) / len(scored),
         "flags": flags,
         "layers": layers,
         "gate_histogram": histogram,

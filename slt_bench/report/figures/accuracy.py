@@ -64,7 +64,7 @@ def extent(curves: pd.DataFrame) -> tuple["pd.Series[float]", float, float]:
 
     Where nothing was learned it is by the ends of all, and where nothing was measured by the whole range.
     """
-    found = curves[curves["n"] > 0]
+    found = _centred(curves)
     learned = found[~found["method"].isin(REFERENCES)]
     if found.empty:
         return pd.Series([0.0]), 100.0, 100.0
@@ -81,13 +81,22 @@ def barred_above(floor: float, curves: pd.DataFrame) -> pd.DataFrame:
 
 def draw_curves(axes: Axes, table: pd.DataFrame, curves: pd.DataFrame, looks: Looks) -> None:
     """Every curve of one network: means with intervals, seeds, dense training and random masks; arguments as above."""
-    learned = curves[~curves["method"].isin(REFERENCES) & (curves["n"] > 0)]
+    curves = _centred(curves)
+    learned = curves[~curves["method"].isin(REFERENCES)]
     names = short_names([*looks, *curves["label"]])
     for label, curve in by_label(learned):
         _draw_curve(axes, names[label], curve.sort_values("sparsity"), *looks[label])
     _draw_seeds(axes, table[table["label"].isin(learned["label"]) & (table["status"] == "done")], looks)
     _draw_dense(axes, curves, names)
     _draw_random(axes, curves, names)
+
+
+def _centred(curves: pd.DataFrame) -> pd.DataFrame:
+    """Where some seeds learned and others did not the median stands in place of the mean, which is near neither."""
+    found = curves[curves["n"] > 0]
+    mixed = found["mixed"].astype(bool)
+    centre = found["mean"].where(~mixed, found["median"])
+    return found.assign(mean=centre, half_width=found["half_width"].where(~mixed))
 
 
 def _draw_curve(axes: Axes, name: str, curve: pd.DataFrame, colour: str, marker: str) -> None:
@@ -100,11 +109,11 @@ def _draw_curve(axes: Axes, name: str, curve: pd.DataFrame, colour: str, marker:
         label=name,
         capsize=2,
     )
-    partly = curve[curve["lost"] > 0]
+    partly = curve[(curve["lost"] > 0) | curve["mixed"]]
     if len(partly):
         axes.plot(
             position(partly["sparsity"]), 100 * partly["mean"], linestyle="", marker=marker, markersize=7,
-            markerfacecolor="none", markeredgecolor=colour, label=f"{name}: seeds lost here",
+            markerfacecolor="none", markeredgecolor=colour, label=f"{name}: some seeds failed",
         )  # fmt: skip
 
 
@@ -122,7 +131,7 @@ def _draw_seeds(axes: Axes, done: pd.DataFrame, looks: Looks) -> None:
 
 
 def _draw_dense(axes: Axes, curves: pd.DataFrame, names: Mapping[str, str]) -> None:
-    for _, row in curves[(curves["method"] == "dense") & (curves["n"] > 0)].iterrows():
+    for _, row in curves[curves["method"] == "dense"].iterrows():
         mean, half = 100 * row["mean"], 100 * row["half_width"]
         axes.axhline(mean, label=f"{names[row['label']]} ({mean:.1f})", zorder=1, **DENSE)
         if math.isfinite(half):
@@ -130,7 +139,7 @@ def _draw_dense(axes: Axes, curves: pd.DataFrame, names: Mapping[str, str]) -> N
 
 
 def _draw_random(axes: Axes, curves: pd.DataFrame, names: Mapping[str, str]) -> None:
-    found = curves[(curves["method"] == "random_mask") & (curves["n"] > 0)].sort_values("sparsity")
+    found = curves[curves["method"] == "random_mask"].sort_values("sparsity")
     for label, rows in found.groupby("label"):
         low, high = 100 * rows["mean"].min(), 100 * rows["mean"].max()
         axes.plot(

@@ -17,7 +17,7 @@ LEAST = 1e-4  # an error that is drawn, as a fraction
 def accuracy_over_cost(table: pd.DataFrame, looks: Looks) -> Figure:
     """Error, upside down, over the search's seconds and peak memory; a dot a record, darker where it is sparser.
 
-    The error is on a log scale, on which both what collapsed and what differs by a tenth of a point can be seen.
+    The error is on a log scale, on which both what learned nothing and what differs by a tenth of a point can be seen.
 
     Args:
         table: Records as from `analysis.frame`, all made on one machine.

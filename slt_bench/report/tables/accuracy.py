@@ -16,7 +16,8 @@ def accuracy_table(curves: pd.DataFrame, best: Mapping[float, str] | None = None
     """Accuracy in per cent of each method at each asked sparsity of one architecture and data set.
 
     A cell is the mean over seeds with its 95% interval; their number n where it is not that of most cells, which the
-    header tells. Seeds that were lost are told, not averaged.
+    header tells. Where some seeds learned and others did not, it is the median, the range, and how many learned. Seeds
+    that diverged are told, not averaged.
 
     Args:
         curves: As from `analysis.curves`.
@@ -49,7 +50,11 @@ def _cell(row: "pd.Series[float]", common: int) -> str:
         return lost.strip() or "-"
     seeds = f" (n={row['n']})" if row["n"] != common else ""
     elsewhere = _at(row) if abs(row["sparsity"] - row["asked_sparsity"]) > SPARSITY_TOLERANCE else ""
-    return f"{percent(row['mean'], row['half_width'])}{seeds}{lost}{elsewhere}"
+    if row["mixed"]:
+        spread = f"{percent(row['low'])} to {percent(row['high'])}"
+        return f"median {percent(row['median'])} ({spread}; {row['learned']} of {row['n']} learned){lost}{elsewhere}"
+    nothing = " (none learned)" if not row["learned"] else ""
+    return f"{percent(row['mean'], row['half_width'])}{nothing}{seeds}{lost}{elsewhere}"
 
 
 def _at(row: "pd.Series[float]") -> str:
