@@ -153,7 +153,9 @@ def _network(claim: PaperClaim, table: pd.DataFrame) -> tuple[pd.DataFrame, list
         raise NotMeasuredError(f"budgets differ, and none has most epochs: {budget}; {others[0]}")
     if len(budgets) > 1:
         notes.append(f"of {len(budgets)} budgets the one of most epochs: {budget}")
-    same = rows[NETWORK].eq(networks.iloc[0]).all(axis=1) & (rows["budget"] == budget)
+    alike = rows[NETWORK].eq(networks.iloc[0])
+    alike["rescale"] |= rows["method"] == "dense"  # which keeps every weight, and so divides by 1
+    same = alike.all(axis=1) & (rows["budget"] == budget)
     lost = rows[same & rows["label"].isin([claim.method, claim.baseline]) & (rows["status"] != "done")]
     return rows[same], [*notes, *_lost(lost)]
 

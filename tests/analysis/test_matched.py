@@ -148,7 +148,9 @@ def test_nobody_is_best(network, cells):
 
 
 def test_losses_of_the_others_do_not_take_the_best_from_it(network):
-    table = network(("edgepopup", 0.5, [0.9, 0.9, 0.9]), ("biprop", 0.5, [0.1, 0.1, 0.1, None]), ("sws", 0.5, [None] * 3))
+    table = network(
+        ("edgepopup", 0.5, [0.9, 0.9, 0.9]), ("biprop", 0.5, [0.1, 0.1, 0.1, None]), ("sws", 0.5, [None] * 3)
+    )
     assert best_by_sparsity(table) == {0.5: "edgepopup"}
 
 

@@ -110,6 +110,13 @@ def test_a_loss_is_paired_with_dense_training(loss, expected):
     assert (measured.low, measured.mean, measured.high) == pytest.approx((0.0025, 0.003, 0.0035), abs=1e-5)
 
 
+def test_dense_training_is_the_same_with_and_without_a_rescaling():
+    rows = pd.concat([table({"gates": {0.5: [0.98] * 3}}), table(DENSE, rescale="none")])
+    assert verdict(rows, sparsity=0.5, loss=1.0)[0] == "confirmed"
+    other = pd.concat([table({"gates": {0.5: [0.98] * 3}}), table(DENSE, init="uniform")])
+    assert verdict(other, sparsity=0.5, loss=1.0)[0] == "not run"
+
+
 def test_a_loss_about_a_number_may_be_less():
     records = table({"gates": {0.5: [0.979, 0.98, 0.981]}} | DENSE)
     about = {"sparsity": 0.5, "relation": "about"}

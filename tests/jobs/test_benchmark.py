@@ -1,6 +1,7 @@
 """Benchmarks as TOML files, and the jobs that they stand for."""
 
 import re
+from fnmatch import fnmatch
 
 import pytest
 from hypothesis import given
@@ -440,3 +441,12 @@ def test_a_byte_order_mark_is_no_part_of_a_benchmark(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     assert load(str(path)).name == "mine"
+
+
+@pytest.mark.parametrize("name", benchmarks.benchmark_files())
+def test_a_benchmark_that_tunes_methods_tunes_its_references(name):
+    """A method that had its trials beside a reference that had none is compared with the reference's defaults."""
+    benchmark = load(name)
+    chosen = benchmark.tune.methods or ["*"]
+    references = {label for label, entry in benchmark.methods.items() if (entry.method or label) == "dense"}
+    assert references == {label for label in references if any(fnmatch(label, one) for one in chosen)}
