@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from tomlkit.items import Item, Key, Table
 
     from slt_bench.analysis.winners import Winner
+    from slt_bench.execution.planning.plan import ExecutionOptions
+    from slt_bench.jobs.benchmark import Benchmark, Job
     from slt_bench.jobs.tuning import Trial
+    from slt_bench.records import Record
     from slt_bench.registry import Registry
 
 BARE = r"(?<!\r)\n"  # a line end of Unix, where files of Windows have two characters
@@ -33,7 +36,8 @@ def tune(
 ) -> None:
     """Try settings of each method of a benchmark, equally many and under one budget; the best on validation win.
 
-    What is tried is declared by a method's settings, how often and how long by the benchmark's `[tune]`. Trials are
+    What is tried is declared by a method's settings, how often and how long by the benchmark's `[tune]`. The best few
+    of each method and sparsity are tried with more seeds, and the best mean of those wins. Trials are
     jobs like any others, in results/NAME-tune: stop and start them as you like. The test split is never read.
 
     **Examples**
@@ -43,14 +47,12 @@ def tune(
     `slt_bench tune my.toml --methods my_method --no-write`
     """
     wish = checked_wish(execution, starts=not dry_run)
-    from slt_bench import records
-    from slt_bench.analysis.winners import winners
-    from slt_bench.cli.run import run_selected
+    from slt_bench.analysis.winners import finalists, winners
     from slt_bench.data.content import data_hash
     from slt_bench.jobs.benchmark import benchmark_files, load
     from slt_bench.jobs.grid import jobs
     from slt_bench.jobs.parsing import choose
-    from slt_bench.jobs.tuning import trials, tuning_benchmark
+    from slt_bench.jobs.tuning import final_jobs, trials, tuning_benchmark
     from slt_bench.registry import load_registry
     from slt_bench.utils.text import pluralize
 
@@ -61,23 +63,48 @@ def tune(
     tried = tuning_benchmark(benchmark, found)
     read = partial(data_hash, root=data_root, tell=partial(typer.echo, err=True))
     cells = jobs(tried, registry, shared=True, hash_of=read)
-    once = {job.id: job for job in reversed(cells)}  # labels may share a job: the first one's name
-    selected = Selected(tried, list(reversed(once.values())), results / tried.name)
-    run_selected(selected, wish, data_root, rerun="stale", dry_run=dry_run)
+    run = partial(_run, tried, folder=results / tried.name, wish=wish, data_root=data_root, dry_run=dry_run)
+    there = run(cells)
+    tune = benchmark.tune
     if dry_run:
+        if tune.finalists:
+            more = pluralize(len(tune.final_seeds), "more seed")
+            typer.echo(f"Then the best {tune.finalists} of each method and sparsity with {more}.")
         return
-    there = records.read(selected.folder).records
-    missing = [job.folder for job in selected.jobs if job.id not in there]
-    if missing:
-        typer.echo(f"slt_bench: {pluralize(len(missing), 'job')} without a record, as {missing[0]}.", err=True)
-        raise typer.Exit(3)
-    best = winners(found, (there[job.id].model_copy(update={"job": job}) for job in cells))
-    _show(best, found, sum(there[job.id].seconds.get("total", 0.0) for job in selected.jobs))
+    if tune.finalists:
+        there += run(final_jobs(benchmark, cells, finalists(found, there, tune.finalists)))
+    best = winners(found, there)
+    _show(best, found, sum({record.id: record.seconds.get("total", 0.0) for record in there}.values()))
     if write:
         file = benchmark_files().get(name, Path(name))
         _write(file, best)
         typer.echo(f"written into {file}")
         _warn_of_twins(name, registry)
+
+
+def _run(
+    tried: "Benchmark",
+    cells: "Sequence[Job]",
+    *,
+    folder: Path,
+    wish: "ExecutionOptions",
+    data_root: Path | None,
+    dry_run: bool,
+) -> "list[Record]":
+    """Run the jobs that have no record, and return the record of each; labels that share a job have one each."""
+    from slt_bench import records
+    from slt_bench.cli.run import run_selected
+    from slt_bench.utils.text import pluralize
+
+    once = {job.id: job for job in reversed(cells)}  # labels may share a job: the first one's name
+    selected = Selected(tried, list(reversed(once.values())), folder)
+    run_selected(selected, wish, data_root, rerun="stale", dry_run=dry_run)
+    there = records.read(folder).records
+    missing = [] if dry_run else [job.folder for job in selected.jobs if job.id not in there]
+    if missing:
+        typer.echo(f"slt_bench: {pluralize(len(missing), 'job')} without a record, as {missing[0]}.", err=True)
+        raise typer.Exit(3)
+    return [there[job.id].model_copy(update={"job": job}) for job in cells if job.id in there]
 
 
 def _warn_of_twins(name: str, registry: "Registry") -> None:

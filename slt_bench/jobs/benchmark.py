@@ -202,6 +202,8 @@ class Tuning(Model):
     epochs: int | None = Field(None, ge=1, description="in place of the benchmark's")
     sparsities: Sparsities | None = Field(None, description="in place of the benchmark's; the nearest to a label's own")
     seeds: Seeds = (1000,)
+    finalists: int = Field(3, ge=0, description="the best trials of a method and sparsity, tried with more seeds")
+    final_seeds: Seeds = (1001, 1002)
     archs: Names | None = Field(None, description="only on these of the benchmark's")
     methods: Names | None = Field(None, description="only these labels; globs choose several")
 

@@ -3,17 +3,18 @@
 The trials of a method are its untuned settings and the points of a Halton sequence (Halton 1960; Bergstra and Bengio
 2012 for why points beat grids) in the ranges that its settings declare, or that the benchmark gives in their place.
 They do not depend on each other's results: so all of them are known at the start, run in any order through any
-executor, and go on where they were stopped.
+executor, and go on where they were stopped. With one seed a trial, the best of many often leads by less than the noise
+of a seed: the best few of each method and sparsity are then tried with more seeds, and the best mean wins.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from scipy.stats import qmc
 
-from slt_bench.jobs.benchmark import Benchmark, Entry, Tuned, nearest, resolve_settings
+from slt_bench.jobs.benchmark import Benchmark, Entry, Job, Tuned, nearest, resolve_settings
 from slt_bench.method import Choice, Range
 from slt_bench.registry import Registry
 from slt_bench.utils.errors import UserError, unknown
@@ -99,6 +100,19 @@ def _points(ranges: Mapping[str, Range | Choice]) -> Iterator[dict[str, float | 
     while True:
         (point,) = sequence.random(1)
         yield {name: found.at(float(part)) for (name, found), part in zip(ranges.items(), point, strict=True)}
+
+
+def final_jobs(benchmark: Benchmark, jobs: Iterable[Job], cells: Collection[tuple[str, float | None]]) -> list[Job]:
+    """Return the jobs of the finalists with the seeds that are theirs.
+
+    Args:
+        benchmark: Whose methods are tuned.
+        jobs: Of the trials.
+        cells: The label and sparsity of each finalist.
+    """
+    first = benchmark.tune.seeds[0]
+    chosen = [job for job in jobs if job.seed == first and (job.label, job.sparsity) in cells]
+    return [job.model_copy(update={"seed": seed}) for job in chosen for seed in benchmark.tune.final_seeds]
 
 
 def tuning_benchmark(benchmark: Benchmark, found: list[Trial]) -> Benchmark:

@@ -17,6 +17,7 @@ epochs = 1
 
 [tune]
 trials = 3
+finalists = 0
 epochs = 2
 sparsities = [0.9]
 
@@ -84,6 +85,24 @@ def test_winners_are_those_of_the_records_and_stand_in_the_file(end, cwd, mine):
     assert end("plan", "--benchmark", "mine.toml")[0] == 0
 
 
+def test_the_best_few_are_tried_with_more_seeds_and_the_best_mean_wins(end, cwd, mine):
+    mine.write_text(BENCHMARK.replace("finalists = 0", 'methods = "gates"\nfinalists = 2\nfinal_seeds = [7, 8]'))
+    code, out, err = end("tune", "mine.toml")
+    assert code == 0, out + err
+    found = read_all(cwd)
+    seeds = {}
+    for record in found:
+        seeds.setdefault(record.job.label, {})[record.job.seed] = record.accuracy
+    assert sorted(map(len, seeds.values())) == [1, 3, 3]
+    first = {label: by_seed[1000] for label, by_seed in seeds.items()}
+    finalists = {label: by_seed for label, by_seed in seeds.items() if set(by_seed) == {1000, 7, 8}}
+    assert min(first[label] for label in finalists) >= min(first.values())
+    means = {label: sum(by_seed.values()) / 3 for label, by_seed in finalists.items()}
+    assert f"{100 * max(means.values()):.2f}" in out
+    assert end("tune", "mine.toml", "--dry-run")[1].count("0 to run") == 1
+    assert len(read_all(cwd)) == len(found)  # nothing is run twice
+
+
 def test_it_goes_on_where_it_was_and_writes_the_same(end, cwd, mine):
     end("tune", "mine.toml", "--methods", "gates")
     assert len(read_all(cwd)) == 3
@@ -113,6 +132,7 @@ sparsities = [0.5]
 epochs = 1
 [tune]
 trials = 3
+finalists = 0
 [methods]
 edgepopup = {}
 "no decay" = { method = "edgepopup", settings = { weight_decay = 0.0 } }
