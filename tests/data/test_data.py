@@ -462,22 +462,6 @@ def test_the_real_files_are_the_official_ones(real_root):
         assert "are the official ones" in roots.verify(find(name), real_root)
 
 
-@pytest.mark.data
-@pytest.mark.parametrize("damage", [truncate, alter])
-def test_a_damaged_copy_of_real_mnist_is_named(real_root, tmp_path, damage):
-    need("mnist", real_root)
-    place = roots.locate(find("mnist"), real_root)
-    folder = tmp_path / "MNIST" / "raw"
-    folder.mkdir(parents=True)
-    for name in place.md5:
-        shutil.copyfile(place.path(name), folder / place.path(name).name)
-    (path,) = folder.glob("t10k-images-idx3-ubyte*")
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError) as error:
-        load("mnist", tmp_path)
-    assert str(path) in str(error.value)
-
-
 # --- batches --------------------------------------------------------------------------------------------------------
 
 
