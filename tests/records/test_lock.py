@@ -18,15 +18,6 @@ from slt_bench.records.lock import CLAIM, JobLock, is_alive, lock_job, read_clai
 from slt_bench.utils.errors import StorageError
 
 
-@pytest.fixture
-def dead_pid():
-    """The id and the start time of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = lock.start_time(process.pid)
-    process.communicate(b"\n")
-    return process.pid, started
-
-
 def write(folder, **changes):
     own = JobLock.of_this_process()
     values = {"host": own.host, "pid": own.pid, "started": own.started, "token": "t"} | changes

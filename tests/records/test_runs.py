@@ -6,7 +6,6 @@ import signal
 import socket
 import string
 import subprocess
-import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,15 +21,6 @@ from slt_bench.records.runs import RUNS, Run, Unit, begin, close_units, end, for
 from slt_bench.utils.errors import StorageError
 
 quick = settings(deadline=None, max_examples=100)
-
-
-@pytest.fixture
-def dead_pid():
-    """The id and the start time of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = start_time(process.pid)
-    process.communicate(b"\n")
-    return process.pid, started
 
 
 def alter(folder, run, **changes):
