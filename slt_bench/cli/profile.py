@@ -103,20 +103,14 @@ def _show(rows: "list[Row]") -> None:
 
     console = Console(width=max(screen().width, WIDTH))  # at least, also on a narrow terminal: no row is folded
     console.print(_times(rows))
-    console.print(_work(rows))
+    console.print(_parts(rows))
     first = rows[0]
     typer.echo(
         f"Medians (quartiles) of {min(row.rounds for row in rows)} rounds or more, {RUN} steps of each in a round; "
         f"{first.device}, {first.threads} threads, batches of {first.batch_size}, {first.precision}"
         f"{', compiled' if first.compiled else ''}."
     )
-    bytes_too = "" if first.compiled else " and its bytes"
-    typer.echo(
-        "In ms: CPU, of all threads; the parts of a step, from data to update; "
-        f"roofline, the least time\nfor its operations{bytes_too} at the fastest that was seen here:"
-    )
-    for arch, row in {row.arch: row for row in rows}.items():
-        typer.echo(f"{arch}: {row.peak_gigaflops:,.0f} GFLOP/s, {row.peak_gigabytes:,.0f} GB/s.")
+    typer.echo("In ms: CPU, of all threads; the parts of a step, from data to update.")
 
 
 def _times(rows: "list[Row]") -> "Table":
@@ -134,20 +128,13 @@ def _times(rows: "list[Row]") -> "Table":
     return table
 
 
-def _work(rows: "list[Row]") -> "Table":
-    """Where the time goes, in ms, what is done in it, and the least that it could take."""
+def _parts(rows: "list[Row]") -> "Table":
+    """Where the time goes, in ms."""
     from slt_bench.profiling.subject import PARTS
 
-    table = _table("CPU", *PARTS, "GFLOP", "MB", "roofline")
+    table = _table("CPU", *PARTS)
     for row in rows:
-        table.add_row(
-            *_names(row),
-            _short(row.cpu_ms),
-            *(_short(row.parts[part]) for part in PARTS),
-            _short(row.gigaflop),
-            _short(1e3 * row.gigabyte),
-            _short(row.roofline_ms),
-        )
+        table.add_row(*_names(row), _short(row.cpu_ms), *(_short(row.parts[part]) for part in PARTS))
     return table
 
 

@@ -10,8 +10,6 @@ import torch
 
 from slt_bench.method import OptimizerSettings
 from slt_bench.profiling.memory import peak_memory
-from slt_bench.profiling.peak import measure_peak
-from slt_bench.profiling.roofline import Peak, StepCost, best_of, count_flops
 from slt_bench.profiling.subject import PARTS, ProfiledMethod, ProfileOptions
 from slt_bench.profiling.timing import Times, time_steps
 from slt_bench.registry import load_registry
@@ -34,10 +32,6 @@ class Row:
         images_per_second: At the median.
         memory_mb: Peak, as records have it; `memory_ratio` is that to dense. None where it was not measured.
         parts: Milliseconds in data, gates, forward, backward and update, medians.
-        gigaflop, gigabyte: Counted, a step; of a compiled one as without, which moves more bytes.
-        roofline_ms: The least time that the machine's peak would allow; of a compiled step for its operations alone.
-        peak_gigaflops, peak_gigabytes: That peak, a second: the best that was seen until the architecture's timing had
-            ended, in products, convolutions and passes over vectors, or in a step.
         seconds: Of timing, as asked for.
         provenance: Versions, commit, hardware, threads and when, as records have it.
     """
@@ -62,11 +56,6 @@ class Row:
     memory_mb: float | None
     memory_ratio: float | None
     parts: dict[str, float]
-    gigaflop: float
-    gigabyte: float
-    roofline_ms: float
-    peak_gigaflops: float
-    peak_gigabytes: float
     seconds: float
     provenance: dict[str, Any]
 
@@ -103,36 +92,29 @@ def profile(
     device = torch.device(wish.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # whose events and memory are measured
-    tell("the machine's peak")
-    peak = _peak(wish, seconds)
     for arch in archs:
         tell(f"{arch}: timing")
-        rows, peak = _timed([name for name in methods if name != DENSE], arch, wish, seconds, peak)
+        rows = _timed([name for name in methods if name != DENSE], arch, wish, seconds)
         gc.collect()
         yield from _with_memory(rows, wish, tell) if memory else rows
 
 
-def _timed(
-    methods: Sequence[str], arch: str, wish: ProfileOptions, seconds: float, peak: Peak
-) -> tuple[list[Row], Peak]:
-    """The rows of an architecture without their memory, and the machine's peak as far as it is known then.
+def _timed(methods: Sequence[str], arch: str, wish: ProfileOptions, seconds: float) -> list[Row]:
+    """The rows of an architecture without their memory.
 
     Everything that was timed is gone when this returns, so that it is not measured as memory of what comes next.
     """
     subjects = _subjects(methods, arch, wish)
     times = time_steps(subjects, seconds)
-    work = [count_flops(subject) for subject in subjects]
-    reached = [_reached(_bounding(needed, wish), taken) for needed, taken in zip(work, times, strict=True)]
-    peak = best_of([peak, _peak(wish, seconds), *reached])  # again: machines throttle, and recover
     twins = {one.twin: taken for one, taken in zip(subjects, times, strict=True) if one.name == DENSE}
     place = provenance(subjects[0].device)
     rows = [
-        _row(subject, taken, twins[subject.twin], needed, peak, seconds, place)
-        for subject, taken, needed in zip(subjects, times, work, strict=True)
+        _row(subject, taken, twins[subject.twin], seconds, place)
+        for subject, taken in zip(subjects, times, strict=True)
     ]
     if wish.compiled:
         torch.compiler.reset()  # what is compiled holds its network
-    return rows, peak
+    return rows
 
 
 def _with_memory(rows: Sequence[Row], wish: ProfileOptions, tell: Callable[[str], None]) -> Iterator[Row]:
@@ -146,22 +128,6 @@ def _with_memory(rows: Sequence[Row], wish: ProfileOptions, tell: Callable[[str]
         yield replace(row, memory_mb=held, memory_ratio=held / dense[row.optimizer])
 
 
-def _peak(wish: ProfileOptions, seconds: float) -> Peak:
-    """Measured for no longer than steps are timed."""
-    return measure_peak(torch.device(wish.device), wish.precision, min(1.0, seconds))
-
-
-def _bounding(work: StepCost, wish: ProfileOptions) -> StepCost:
-    """The work that no step can do without: compiled ones fuse passes whose bytes are counted one by one."""
-    return replace(work, bytes=0) if wish.compiled else work
-
-
-def _reached(work: StepCost, times: Times) -> Peak:
-    """What the machine did in the fastest steps."""
-    fastest = float(times.wall.min())
-    return Peak(work.operations / fastest, work.bytes / fastest)
-
-
 def _subjects(methods: Sequence[str], arch: str, wish: ProfileOptions) -> list[ProfiledMethod]:
     """The methods, after dense training with each optimiser that one of them has."""
     found = [ProfiledMethod.build(name, arch, wish) for name in methods]
@@ -173,8 +139,6 @@ def _row(
     subject: ProfiledMethod,
     times: Times,
     dense: Times,
-    work: StepCost,
-    peak: Peak,
     seconds: float,
     place: dict[str, Any],
 ) -> Row:
@@ -201,11 +165,6 @@ def _row(
         memory_mb=None,
         memory_ratio=None,
         parts={part: 1e3 * float(np.median(times.parts[:, number])) for number, part in enumerate(PARTS)},
-        gigaflop=work.operations / 1e9,
-        gigabyte=work.bytes / 1e9,
-        roofline_ms=1e3 * peak.seconds(_bounding(work, subject.wish)),
-        peak_gigaflops=peak.operations / 1e9,
-        peak_gigabytes=peak.bytes / 1e9,
         seconds=seconds,
         provenance=place,
     )

@@ -101,16 +101,9 @@ class ProfiledMethod:
         Returns:
             The loss before it, a scalar.
         """
-        return self._step(self.forward, fraction, lap)
-
-    def plain_step(self, fraction: float) -> Tensor:
-        """The same without `torch.compile`."""
-        return self._step(self.network.forward, fraction, lambda _: None)
-
-    def _step(self, forward: Callable[[Tensor, Tensor], Tensor], fraction: float, lap: Callable[[str], None]) -> Tensor:
         rows = torch.randint(len(self.split), (self.wish.batch_size,), device=self.device)
         images, labels = training_batch(*self.split.take(rows), self.info, self.generator, augmented=True)
         lap("data")
         self.method.on_progress(fraction)
         step = Step(self.method, self.network, self.optimizer, images, labels, self.wish.precision)
-        return take_step(step, forward, lap).loss
+        return take_step(step, self.forward, lap).loss

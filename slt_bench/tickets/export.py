@@ -1,7 +1,10 @@
 """A ticket's network for the world outside: a plain module with its state dictionary, and an ONNX file."""
 
+import ast
 import contextlib
 import copy
+import importlib
+import inspect
 import io
 import logging
 import math
@@ -19,14 +22,14 @@ from torch import Tensor, nn
 import slt_bench
 from slt_bench import data
 from slt_bench.network import architectures
-from slt_bench.network.architectures import Shape
-from slt_bench.tickets.standalone_source import standalone
+from slt_bench.network.architectures import Shape, common
 from slt_bench.tickets.ticket import Subnetwork, Ticket
+from slt_bench.utils import errors
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.files import atomic_write, make_folder, write_text
 
 SOURCE, STATE, ONNX = "network.py", "network.safetensors", "network.onnx"
-OWN_IMPORTS = {"from pathlib import Path", "from safetensors.torch import load_file", "from torch import nn"}
+OWN_IMPORTS = {"from pathlib import Path", "from safetensors.torch import load_file"}
 AGREEMENT = 1e-4  # how far an ONNX file's outputs may be off, or that share of the largest one
 
 TEMPLATE = '''"""{title}
@@ -43,7 +46,7 @@ The network of a strong lottery ticket, written by slt_bench {version}; needs {p
 
 {imports}
 
-
+Shape = tuple[int, int, int]
 {definitions}
 
 
@@ -100,8 +103,8 @@ def source(ticket: Ticket) -> str:
     """A module of Python that builds a ticket's network and loads its state dictionary."""
     arch = architectures.find(ticket.arch)
     module, function = arch.function.split(":")
-    found = standalone(f"slt_bench.network.architectures.{module}", function)
-    others = [name for name in ("timm", "torchvision") if f"import {name}" in found.imports]
+    imports, definitions = _without_suite(importlib.import_module(f"slt_bench.network.architectures.{module}"))
+    others = [name for name in ("timm", "torchvision") if f"import {name}" in imports]
     channels, height, width = ticket.shape
     return TEMPLATE.format(
         title=f"{_harmless(ticket.arch)} at sparsity {ticket.sparsity:.4f}.",
@@ -113,12 +116,28 @@ def source(ticket: Ticket) -> str:
         classes=ticket.classes,
         images=_images(ticket),
         origin=_origin(ticket),
-        imports="\n".join(sorted(found.imports | OWN_IMPORTS)),
-        definitions="\n\n\n".join(found.definitions.values()),
+        imports="\n".join(sorted(imports | OWN_IMPORTS)),
+        definitions="\n\n\n".join(definitions),
         function=function,
         arguments=", ".join(map(repr, (*arch.arguments, tuple(ticket.shape), ticket.classes))),
         state=STATE,
     )
+
+
+def _without_suite(module: ModuleType) -> tuple[set[str], list[str]]:
+    """Return the imports and definitions of a module of architectures and of those of the suite that it needs."""
+    source = inspect.getsource(module)
+    needed = [other for other in (errors, common) if f"from {other.__name__} import" in source]
+    imports: set[str] = set()
+    definitions: list[str] = []
+    for text in (*map(inspect.getsource, needed), source):
+        for node in ast.parse(text).body[1:]:  # after the docstring
+            piece = str(ast.get_source_segment(text, node))
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                definitions.append(piece)
+            elif not piece.startswith("from slt_bench"):
+                imports.add(piece)
+    return imports, definitions
 
 
 def export_onnx(ticket: Ticket, path: Path) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slt_bench.analysis.statistics import bootstrap_interval, paired_interval, t_interval
+from slt_bench.analysis.statistics import paired_interval, t_interval
 
 BENCHMARKS = 2000
 MEAN, SPREAD = 0.9, 0.01  # of test accuracies over seeds
@@ -44,11 +44,3 @@ def test_pairing_by_seed_narrows_the_interval_where_seeds_move_both_alike():
     first, second = (common + rng.normal(MEAN, SPREAD, (200, 3)) for _ in range(2))
     paired = [paired_interval(pd.Series(a), pd.Series(b)).half_width for a, b in zip(first, second, strict=True)]
     assert np.median(paired) < 0.5 * np.median([t_interval(row).half_width for row in first.tolist()])
-
-
-@pytest.mark.parametrize(("seeds", "least", "most"), [(5, 0.80, 0.88), (10, 0.87, 0.93), (20, 0.91, 0.97)])
-def test_a_95_percent_bootstrap_interval_covers_the_truth_too_seldom_where_seeds_are_few(seeds, least, most):
-    rows = simulated(seeds).tolist()
-    bootstrapped = covered((bootstrap_interval(row, resamples=499) for row in rows), MEAN)
-    assert least <= bootstrapped <= most
-    assert bootstrapped < covered(map(t_interval, rows), MEAN)

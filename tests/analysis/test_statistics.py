@@ -6,13 +6,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from slt_bench.analysis.statistics import (
     Interval,
-    bootstrap_interval,
     paired_interval,
     paired_ratio,
     probability_of_improvement,
@@ -33,19 +32,8 @@ def test_the_t_interval_is_that_of_scipy(values, confidence):
     assert interval.n == len(values)
 
 
-@settings(max_examples=20, deadline=None)
-@given(values=accuracies, confidence=st.floats(0.5, 0.99))
-def test_the_bootstrap_interval_is_that_of_scipy(values, confidence):
-    rng = np.random.default_rng(3)
-    wanted = stats.bootstrap((values,), np.mean, n_resamples=99, confidence_level=confidence, random_state=rng)
-    interval = bootstrap_interval(values, confidence, resamples=99, seed=3)
-    assert (interval.low, interval.high) == wanted.confidence_interval
-    assert interval.mean == pytest.approx(np.mean(values))
-
-
-@pytest.mark.parametrize("interval_of", [t_interval, bootstrap_interval])
-def test_one_seed_has_no_interval_and_none_has_no_mean(interval_of):
-    one, none = interval_of([0.7]), interval_of([])
+def test_one_seed_has_no_interval_and_none_has_no_mean():
+    one, none = t_interval([0.7]), t_interval([])
     assert (one.mean, one.n, none.n) == (0.7, 1, 0)
     assert math.isnan(none.mean)
     for interval in (one, none):
@@ -59,18 +47,9 @@ def test_one_seed_has_no_interval_and_none_has_no_mean(interval_of):
 def test_equal_values_have_no_width_and_no_warning(values):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for interval in (t_interval(values), bootstrap_interval(values)):
-            assert interval.low == pytest.approx(interval.mean, abs=1e-12)
-            assert interval.high == pytest.approx(interval.mean, abs=1e-12)
-
-
-@settings(max_examples=50, deadline=None)
-@given(values=st.lists(st.floats(0, 1), min_size=2, max_size=6))
-def test_a_bootstrap_interval_has_ends_within_the_values_and_never_warns(values):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        interval = bootstrap_interval(values, resamples=99)
-    assert min(values) - 1e-9 <= interval.low <= interval.high <= max(values) + 1e-9
+        interval = t_interval(values)
+    assert interval.low == pytest.approx(interval.mean, abs=1e-12)
+    assert interval.high == pytest.approx(interval.mean, abs=1e-12)
 
 
 def test_an_interval_excludes_what_lies_outside():

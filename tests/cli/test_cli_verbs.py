@@ -159,6 +159,10 @@ def test_where_every_job_fails_the_failures_are_told(slt_bench, tmp_path):
     body += "    sparsity_control, purity = 'exact', 'frozen'\n    def gates(self): raise SystemExit('no licence')\n"
     (folder / "quits.py").write_text(body + "    mask = gates\n")
     options = [
+        "--methods",
+        "quits",
+        "--plugins",
+        "mine",
         "--archs",
         "lenet300",
         "--datasets",
@@ -167,15 +171,13 @@ def test_where_every_job_fails_the_failures_are_told(slt_bench, tmp_path):
         "0-1",
         "--sparsities",
         "0.9",
-        "--no-references",
     ]
-    code, output = slt_bench("run", "--methods", "quits", "--plugins", "mine", *options)
+    options.append("--no-references")
+    code, output = slt_bench("run", *options)
     assert code == 1
     assert "2 failed" in output
     assert "no licence" in output
-    code, output = slt_bench(
-        "run", "--methods", "quits", "--plugins", "mine", *options, "--rerun", "failed", "--dry-run"
-    )
+    code, output = slt_bench("run", *options, "--rerun", "failed", "--dry-run")
     assert "2 jobs, 2 to run" in output
 
 

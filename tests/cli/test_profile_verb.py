@@ -15,8 +15,7 @@ def test_as_typed(end, cwd):
     assert "memory" not in err
     rows = json.loads((cwd / "rows.json").read_text(encoding="utf-8"))
     assert {row["method"] for row in rows} == {"dense", "gates", "edgepopup"}
-    assert all({"ms", "ratio", "memory_ratio", "parts", "roofline_ms"} <= row.keys() for row in rows)
-    assert f"lenet300: {rows[0]['peak_gigaflops']:,.0f} GFLOP/s, {rows[0]['peak_gigabytes']:,.0f} GB/s." in out
+    assert all({"ms", "ratio", "memory_ratio", "parts"} <= row.keys() for row in rows)
 
 
 def test_the_tables_fit_into_120_columns(end, monkeypatch):
@@ -25,10 +24,8 @@ def test_the_tables_fit_into_120_columns(end, monkeypatch):
     _, out, _ = end("profile", *options)
     tables = [line for line in out.splitlines() if line.startswith(" ")]
     assert max(map(len, tables)) <= 120
-    (heads,) = [line.split() for line in tables if "GFLOP" in line]
-    assert heads[4:] == ["data", "gates", "forward", "backward", "update", "GFLOP", "MB", "roofline"]
-    *_, row = [line.split() for line in tables if "edgepopup" in line]
-    assert float(row[-3]) == 0.018  # 2 * 16 * (2 * 266,200 + 31,000) operations
+    (heads,) = [line.split() for line in tables if "CPU" in line]
+    assert heads[4:] == ["data", "gates", "forward", "backward", "update"]
 
 
 def test_a_benchmark_says_what_to_profile(end, cwd):

@@ -823,16 +823,11 @@ class TestSlurm:
         here.attempt()
         assert measured(here.record) == measured(undisturbed(here.job))
 
-    def test_one_start_less_is_no_failure(self, place, task):
+    @pytest.mark.parametrize(("starts", "name"), [(FRUITLESS_STARTS - 1, "77"), (FRUITLESS_STARTS, "78")])
+    def test_one_start_less_or_another_task_is_no_failure(self, place, task, starts, name):
         here = place()
-        self.fruitless(here, task, starts=FRUITLESS_STARTS - 1)
-        here.attempt()
-        assert here.record.status == "done"
-
-    def test_starts_of_another_task_do_not_count(self, place, task):
-        here = place()
-        self.fruitless(here, task)
-        task("78")
+        self.fruitless(here, task, starts=starts)
+        task(name, starts)
         here.attempt()
         assert here.record.status == "done"
 

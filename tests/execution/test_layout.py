@@ -64,18 +64,10 @@ LIMITS = st.fixed_dictionaries(
 @given(SHEETS, LIMITS)
 def test_every_job_stands_once_in_the_order_of_its_group(sheet, limits):
     arrays = sheet.arrange(**limits)
+    assert all(array.units and all(array.units) for array in arrays), "no task is empty"
     for needs in (SMALL, LARGE, GPU):
         placed = [job for array in arrays if array.needs == needs for unit in array.units for job in unit]
         assert placed == [job for job in sheet.jobs if sheet.needs(job) == needs]
-
-
-@quick
-@given(SHEETS, LIMITS)
-def test_all_tasks_of_an_array_need_the_same_and_none_is_empty(sheet, limits):
-    for array in sheet.arrange(**limits):
-        assert array.units
-        assert all(array.units)
-        assert {sheet.needs(job) for unit in array.units for job in unit} == {array.needs}
 
 
 @quick
@@ -89,18 +81,11 @@ def test_no_array_is_longer_than_the_cluster_takes(sheet, limits):
 
 @quick
 @given(SHEETS, LIMITS)
-def test_a_unit_stays_within_the_bundle_time_unless_it_is_a_single_job(sheet, limits):
+def test_a_unit_of_several_jobs_is_of_known_cost_and_stays_within_the_bundle_time(sheet, limits):
     for array in sheet.arrange(**limits):
-        for unit in array.units:
-            assert len(unit) == 1 or sheet.length(unit) <= 60 * limits["bundle_minutes"] * (1 + 1e-9)
-
-
-@quick
-@given(SHEETS, LIMITS)
-def test_a_job_of_unknown_cost_is_alone(sheet, limits):
-    for array in sheet.arrange(**limits):
-        for unit in array.units:
-            assert len(unit) == 1 or all(sheet.seconds(job) is not None for job in unit)
+        for unit in (unit for unit in array.units if len(unit) > 1):
+            assert all(sheet.seconds(job) is not None for job in unit)
+            assert sheet.length(unit) <= 60 * limits["bundle_minutes"] * (1 + 1e-9)
 
 
 @quick
@@ -139,21 +124,18 @@ def test_nothing_becomes_no_array():
     assert Sheet([]).arrange() == []
 
 
-def test_short_jobs_share_a_task_while_there_are_more_than_places():
-    assert uniform(6, 60.0).units(max_parallel=2) == [[[0, 1, 2], [3, 4, 5]]]
-
-
-def test_few_short_jobs_are_spread_over_all_places():
-    assert uniform(4, 1.0).units(max_parallel=4) == [[[0], [1], [2], [3]]]
-    assert uniform(4, 1.0).units(max_parallel=64) == [[[0], [1], [2], [3]]]
-
-
-def test_a_bundle_ends_at_its_time():
-    assert uniform(6, 600.0).units(max_parallel=1, bundle_minutes=20) == [[[0, 1], [2, 3], [4, 5]]]
-
-
-def test_a_job_longer_than_a_bundle_is_a_task():
-    assert uniform(2, HOUR).units(max_parallel=1, bundle_minutes=20) == [[[0], [1]]]
+@pytest.mark.parametrize(
+    ("count", "seconds", "limits", "units"),
+    [
+        (6, 60.0, {"max_parallel": 2}, [[0, 1, 2], [3, 4, 5]]),  # short jobs share a task ...
+        (4, 1.0, {"max_parallel": 4}, [[0], [1], [2], [3]]),  # ... while there are more of them than places
+        (4, 1.0, {"max_parallel": 64}, [[0], [1], [2], [3]]),
+        (6, 600.0, {"max_parallel": 1, "bundle_minutes": 20}, [[0, 1], [2, 3], [4, 5]]),  # a bundle ends at its time
+        (2, HOUR, {"max_parallel": 1, "bundle_minutes": 20}, [[0], [1]]),  # a longer job is a task
+    ],
+)
+def test_bundles(count, seconds, limits, units):
+    assert uniform(count, seconds).units(**limits) == [units]
 
 
 def test_unknown_jobs_split_the_bundles_around_them():

@@ -61,18 +61,14 @@ class TestEverySignal:
             assert stopper.requested == signum
         assert reached == [signum]
 
-    def test_stops_at_once_when_it_is_the_second(self, signum, monkeypatch):
-        monkeypatch.setattr(signals, "SAME_SECONDS", 0.0)
+    @pytest.mark.parametrize("seconds", [0.0, signals.SAME_SECONDS])
+    def test_stops_at_once_when_it_is_the_second_unless_both_come_together(self, signum, monkeypatch, seconds):
+        monkeypatch.setattr(signals, "SAME_SECONDS", seconds)
         reached = []
-        with Stopper() as stopper, pytest.raises(Stopped, match=signum.name), stopper.deferred():
-            send(signal.SIGTERM, signum, reached=reached)
-        assert reached == [signal.SIGTERM]
-
-    def test_is_one_wish_with_those_that_come_together_with_it(self, signum):
-        reached = []
-        with Stopper() as stopper, pytest.raises(Stopped, match="SIGTERM"), stopper.deferred():
+        with Stopper() as stopper, pytest.raises(Stopped) as caught, stopper.deferred():
             send(signal.SIGTERM, signum, signum, reached=reached)
-        assert reached == [signal.SIGTERM, signum, signum]
+        assert caught.value.signum == (signal.SIGTERM if seconds else signum)
+        assert reached == ([signal.SIGTERM, signum, signum] if seconds else [signal.SIGTERM])
 
     def test_stops_at_once_after_a_block_in_which_nothing_came(self, signum):
         with Stopper() as stopper:

@@ -97,9 +97,11 @@ def test_an_unknown_key_is_told_with_the_nearest(write, line, told):
     [
         ("epochs = 3", "epoch = 3", "Unknown key 'epoch'. Did you mean epochs?"),
         ("gates = {}", "gates = {setings = {}}", "Unknown key 'setings'. Did you mean settings"),
+        ('archs = "lenet300"', "", "'archs'"),
+        ("0-1", "3-1", "3-1"),
     ],
 )
-def test_an_unknown_key_within_a_table_is_told_with_the_nearest(write, old, new, told):
+def test_a_wrong_or_missing_key_and_wrong_seeds_are_told(write, old, new, told):
     with pytest.raises(UserError, match=re.escape(told)):
         load(write(GOOD.replace(old, new)))
 
@@ -135,16 +137,6 @@ def test_a_wrong_value_is_told_with_its_key(write, old, new, where, value):
         load(write(GOOD.replace(old, new)))
     assert f"not right at '{where}'" in str(error.value)
     assert str(error.value).endswith(f" It has {value}.")
-
-
-def test_a_missing_key_is_told(write):
-    with pytest.raises(UserError, match="'archs'"):
-        load(write(GOOD.replace('archs = "lenet300"', "")))
-
-
-def test_wrong_seeds_are_told(write):
-    with pytest.raises(UserError, match="3-1"):
-        load(write(GOOD.replace("0-1", "3-1")))
 
 
 def test_a_missing_file_is_told(tmp_path):

@@ -4,31 +4,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from oracle import SHAPES, SIZES, batches
 from torch import nn
 from torch.nn import functional
 
-from slt_bench.data.dataset import load as load_data
-from slt_bench.data.pipeline import normalise
 from slt_bench.method import ramp, straight_through
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.registry import load_registry
 
 EDGEPOPUP = load_registry().find("edgepopup")
-SHAPES = [(300, 64), (100, 300), (10, 100)]
-SIZES = [19_200, 30_000, 1_000]
 
 
 def make(sparsity, network=None, **options):
     network = network or FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10)
     return EDGEPOPUP(network, EDGEPOPUP.settings_class(**options), sparsity)
-
-
-@pytest.fixture(scope="module")
-def batches(tmp_path_factory):
-    data = load_data("digits", tmp_path_factory.mktemp("no-data"))
-    images, labels = normalise(data.train.images, data.info), data.train.labels
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[: 10 * 64].split(64)
-    return [(images[rows], labels[rows]) for rows in order]
 
 
 class PublishedMask(torch.autograd.Function):
@@ -61,7 +50,7 @@ def published_masks(scores, sparsity, scope):
     [("layer", 0.3), ("layer", 0.5), ("layer", 0.9), ("global", 0.1), ("global", 0.3), ("global", 0.5)],
 )
 @pytest.mark.parametrize("rescale", ["none", "density"])
-def test_ten_steps_are_those_of_the_published_rule(batches, scope, sparsity, rescale):
+def test_ten_steps_are_those_of_the_published_rule(tmp_path, scope, sparsity, rescale):
     network = FrozenNetwork("lenet300", shape=(1, 8, 8), classes=10, init="kaiming_normal", rescale=rescale)
     method = make(sparsity, network, scope=scope)
     optimizer = method.optimizer()
@@ -73,7 +62,7 @@ def test_ten_steps_are_those_of_the_published_rule(batches, scope, sparsity, res
 
     changed = 0
     before = method.mask().clone()
-    for images, labels in batches:
+    for images, labels in batches(tmp_path, 10):
         optimizer.zero_grad()
         logits = network(images, method.effective())
         functional.cross_entropy(logits, labels).backward()

@@ -262,26 +262,14 @@ class TestRefusals:
             ("conv3", "conv4"),
             ("conv3_leaky", "architecture 'conv3_leaky'.*conv4"),
             ("", "Unknown architecture"),
+            *((name, "other networks cannot") for name in ("resnet18_leaky", "wrn10_1_leaky", "conv2_leaky_leaky")),
+            *((name, r"6n\+4") for name in ("wrn11_1", "wrn4_1", "wrn1_1", "wrn29_10")),
+            *((f"wrn{end}", "Unknown architecture") for end in ("0_1", "28_0", "028_1", "28_10x", "99999_1")),
         ],
     )
-    def test_unknown_names(self, name, answer):
+    def test_names_of_no_network(self, name, answer):
         with pytest.raises(UserError, match=answer):
             check_shape(name, CIFAR, 10)
-
-    @pytest.mark.parametrize("name", ["resnet18_leaky", "wrn10_1_leaky", "conv2_leaky_leaky"])
-    def test_networks_that_have_no_leaky_kind(self, name):
-        with pytest.raises(UserError, match="other networks cannot"):
-            architectures.find(name)
-
-    @pytest.mark.parametrize("name", ["wrn11_1", "wrn4_1", "wrn1_1", "wrn29_10"])
-    def test_depths_that_no_wide_resnet_has(self, name):
-        with pytest.raises(UserError, match="6n\\+4"):
-            architectures.find(name)
-
-    @pytest.mark.parametrize("name", ["wrn0_1", "wrn28_0", "wrn028_1", "wrn28_10x", "wrn99999_1"])
-    def test_names_that_are_almost_wide_resnets(self, name):
-        with pytest.raises(UserError, match="Unknown architecture"):
-            architectures.find(name)
 
     def test_is_known(self):
         assert architectures.is_known("lenet300")
@@ -289,10 +277,9 @@ class TestRefusals:
         assert not architectures.is_known("lenet30")
         assert architectures.is_known("mlp30_10_leaky")
         assert not architectures.is_known("somebody's own_leaky")
-        with pytest.raises(UserError, match="other networks cannot"):
-            architectures.is_known("resnet18_leaky")
-        with pytest.raises(UserError, match="6n\\+4"):
-            architectures.is_known("wrn11_1")
+        for name in ("resnet18_leaky", "wrn11_1"):
+            with pytest.raises(UserError):
+                architectures.is_known(name)
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,6 @@ from slt_bench.records.lock import CLAIM, JobLock, is_alive, lock_job, read_clai
 from slt_bench.utils.errors import StorageError
 
 
-@pytest.fixture
-def dead_pid():
-    """The id and the start time of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = lock.start_time(process.pid)
-    process.communicate(b"\n")
-    return process.pid, started
-
-
 def write(folder, **changes):
     own = JobLock.of_this_process()
     values = {"host": own.host, "pid": own.pid, "started": own.started, "token": "t"} | changes
@@ -74,27 +65,9 @@ def test_a_claim_is_let_go_after_an_error(tmp_path):
     assert read_claim(tmp_path) is None
 
 
-def test_the_claim_of_a_dead_process_is_taken_over(tmp_path, dead_pid):
-    pid, started = dead_pid
-    claim = write(tmp_path, pid=pid, started=started)
-    assert not is_alive(tmp_path, claim)
-    with lock_job(tmp_path) as mine:
-        assert mine
-
-
 def test_another_process_with_the_same_number_is_not_the_claimant(tmp_path):
     claim = write(tmp_path, started="1")
     assert not is_alive(tmp_path, claim)
-
-
-def test_another_host_lives_as_long_as_its_heart_beats(tmp_path):
-    claim = write(tmp_path, host="another-host")
-    assert is_alive(tmp_path, claim)
-    old = time.time() - lock.DEAD_AFTER - 10
-    os.utime(tmp_path / CLAIM, (old, old))
-    assert not is_alive(tmp_path, claim)
-    with lock_job(tmp_path) as mine:
-        assert mine
 
 
 def test_an_unreadable_claim_is_taken_over_once_its_heart_has_stopped(tmp_path):
@@ -143,12 +116,12 @@ class TestPlace:
         assert (claim.pid, claim.started) == (os.getpid(), lock.start_time(os.getpid()))
         assert claim.place == lock.this_place() != ""
 
-    @pytest.mark.parametrize("place", ["another-boot pid:[1]", "{boot} pid:[1]", "another-boot {space}"])
-    def test_a_process_of_another_boot_or_container_is_judged_by_its_heart(self, tmp_path, place, dead_pid):
+    @pytest.mark.parametrize("place", ["another-boot pid:[1]", "{boot} pid:[1]", "another-boot {space}", ""])
+    def test_a_process_of_another_boot_container_or_host_is_judged_by_its_heart(self, tmp_path, place, dead_pid):
         boot, _, space = lock.this_place().partition(" ")
-        elsewhere = place.format(boot=boot, space=space)
+        elsewhere = {"place": place.format(boot=boot, space=space)} if place else {"host": "another-host"}
         for pid, started in (dead_pid, (os.getpid(), lock.start_time(os.getpid()))):  # numbers mean nothing there
-            claim = write(tmp_path, place=elsewhere, pid=pid, started=started)
+            claim = write(tmp_path, pid=pid, started=started, **elsewhere)
             assert is_alive(tmp_path, claim)
             assert not taken(tmp_path)
             beat(tmp_path, -lock.DEAD_AFTER - 10)
@@ -172,12 +145,8 @@ class TestPlace:
         claim = write(tmp_path, host="another-host")
         beat(tmp_path, seconds)
         assert is_alive(tmp_path, claim)
+        assert [path.name for path in tmp_path.iterdir()] == [CLAIM], "looking leaves nothing behind"
         assert not taken(tmp_path)
-
-    def test_looking_leaves_nothing_behind(self, tmp_path):
-        claim = write(tmp_path, host="another-host")
-        assert is_alive(tmp_path, claim)
-        assert [path.name for path in tmp_path.iterdir()] == [CLAIM]
 
     def test_a_claim_of_an_older_version_is_read(self, tmp_path):
         own = JobLock.of_this_process()
@@ -231,13 +200,10 @@ class TestTask:
 
 
 class TestFolder:
-    def test_one_that_is_not_there_is_a_matter_of_storage(self, tmp_path):
-        with pytest.raises(StorageError, match="claim could not be written"), lock_job(tmp_path / "none"):
-            pass
-
-    def test_so_is_a_file_where_a_folder_should_be(self, tmp_path):
+    @pytest.mark.parametrize("name", ["none", "file"])
+    def test_one_that_is_not_there_or_is_a_file_is_a_matter_of_storage(self, tmp_path, name):
         (tmp_path / "file").write_text("")
-        with pytest.raises(StorageError, match="claim could not be written"), lock_job(tmp_path / "file"):
+        with pytest.raises(StorageError, match="claim could not be written"), lock_job(tmp_path / name):
             pass
 
     @pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC, errno.EACCES])

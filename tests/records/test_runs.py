@@ -6,7 +6,6 @@ import signal
 import socket
 import string
 import subprocess
-import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,15 +21,6 @@ from slt_bench.records.runs import RUNS, Run, Unit, begin, close_units, end, for
 from slt_bench.utils.errors import StorageError
 
 quick = settings(deadline=None, max_examples=100)
-
-
-@pytest.fixture
-def dead_pid():
-    """The id and the start time of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = start_time(process.pid)
-    process.communicate(b"\n")
-    return process.pid, started
 
 
 def alter(folder, run, **changes):
@@ -97,30 +87,19 @@ def test_a_run_that_is_forgotten_leaves_no_file(tmp_path, jobs):
     assert files(tmp_path) == []
 
 
-@pytest.mark.parametrize("executor", ["inline", "local"])
-def test_nothing_is_open_of_a_process_that_is_dead(tmp_path, jobs, dead_pid, executor):
+@pytest.mark.parametrize("changes", [{"executor": "inline"}, {"executor": "local"}, {"host": "another-host"}])
+def test_nothing_is_open_of_a_process_that_is_dead_or_elsewhere(tmp_path, jobs, dead_pid, changes):
     pid, started = dead_pid
-    run = alter(tmp_path, begin(tmp_path, executor, jobs, [jobs]), pid=pid, process=started)
+    run = alter(tmp_path, begin(tmp_path, "local", jobs, [jobs]), pid=pid, process=started, **changes)
     assert not run.runs_here()
     assert run.open_units() == []
 
 
 @pytest.mark.parametrize("executor", ["inline", "local"])
-def test_a_later_process_of_the_same_number_is_another(tmp_path, jobs, executor):
-    run = alter(tmp_path, begin(tmp_path, executor, jobs, [jobs]), process="1")
-    assert run.open_units() == []
-
-
-def test_an_earlier_boot_of_this_host_is_over(tmp_path, jobs):
-    run = alter(tmp_path, begin(tmp_path, "local", jobs, [jobs]), place="another boot pid:[1]")
+@pytest.mark.parametrize("changes", [{"process": "1"}, {"place": "another boot pid:[1]"}])
+def test_a_later_process_of_the_same_number_is_another(tmp_path, jobs, executor, changes):
     assert this_place(), "else this test says nothing"
-    assert not run.runs_here()
-    assert run.open_units() == []
-
-
-def test_what_another_host_runs_by_itself_is_no_promise_here(tmp_path, jobs, dead_pid):
-    pid, started = dead_pid
-    run = alter(tmp_path, begin(tmp_path, "local", jobs, [jobs]), host="another-host", pid=pid, process=started)
+    run = alter(tmp_path, begin(tmp_path, executor, jobs, [jobs]), **changes)
     assert not run.runs_here()
     assert run.open_units() == []
 
@@ -176,16 +155,12 @@ def test_a_killed_run_is_forgotten_too(tmp_path, jobs, dead_pid):
     assert read_runs(tmp_path) == [new]
 
 
-def test_a_run_that_asked_for_something_else_is_kept(tmp_path, jobs):
+@pytest.mark.parametrize(("is_over", "first"), [(True, 1), (False, 0)])
+def test_a_run_that_asked_for_something_else_or_is_not_over_is_kept(tmp_path, jobs, is_over, first):
     old = begin(tmp_path, "local", jobs[:2], [jobs[:2]])
-    end(tmp_path, old)
-    new = begin(tmp_path, "local", jobs[1:], [jobs[1:]])
-    assert {run.id for run in read_runs(tmp_path)} == {old.id, new.id}
-
-
-def test_a_run_that_is_not_over_is_kept(tmp_path, jobs):
-    old = begin(tmp_path, "local", jobs[:2], [jobs[:2]])
-    new = begin(tmp_path, "local", jobs, [jobs])
+    if is_over:
+        end(tmp_path, old)
+    new = begin(tmp_path, "local", jobs[first:], [jobs[first:]])
     assert {run.id for run in read_runs(tmp_path)} == {old.id, new.id}
 
 

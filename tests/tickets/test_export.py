@@ -68,25 +68,20 @@ def test_every_family_runs_without_the_suite_bit_for_bit(tmp_path):
         assert logits.abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("arch", ["lenet300", "conv4", "resnet20", "wrn10_1"])
+LARGER = ("resnet18", "vit_tiny", "swin_t", "timm:convnext_atto")
+
+
+@pytest.mark.parametrize(
+    "arch", ["lenet300", "conv4", "resnet20", "wrn10_1", *(pytest.param(n, marks=pytest.mark.slow) for n in LARGER)]
+)
 def test_an_onnx_file_agrees(tmp_path, arch):
-    check_onnx(tmp_path, arch)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arch", ["resnet18", "vit_tiny", "swin_t", "timm:convnext_atto"])
-def test_an_onnx_file_of_a_larger_network_agrees(tmp_path, arch):
-    check_onnx(tmp_path, arch)
-
-
-def check_onnx(folder, arch):
     """Run it here, on batches of several sizes, apart from the check that the export makes itself."""
     runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime")
     shape = FAMILIES[arch]
     ticket = make_ticket(arch, shape)
-    off = export_onnx(ticket, folder / ONNX)
+    off = export_onnx(ticket, tmp_path / ONNX)
     assert off <= AGREEMENT
-    session = runtime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(str(tmp_path / ONNX), providers=["CPUExecutionProvider"])
     network = ticket.rebuild()
     for count in (1, 7):
         images = images_for(shape, count)
@@ -95,7 +90,7 @@ def check_onnx(folder, arch):
             logits = network(images)
         assert found.shape == (count, 10)
         assert torch.allclose(torch.from_numpy(found), logits, atol=1e-4, rtol=1e-4)
-    assert [path.name for path in folder.iterdir()] == [ONNX]
+    assert [path.name for path in tmp_path.iterdir()] == [ONNX]
 
 
 def test_an_onnx_file_that_does_not_agree_is_not_kept(tmp_path, monkeypatch):

@@ -210,17 +210,12 @@ class TestAttempts:
         interrupt(new(kind), tmp_path, moment, dies=STEPS)
         assert_same(run(new(kind), Keeper(tmp_path)), run(new(kind)))
 
-    def test_no_step_is_taken_that_the_checkpoint_holds(self, tmp_path):
+    @pytest.mark.parametrize(("moment", "told"), [(4, [4 / STEPS, 5 / STEPS]), (STEPS, [])])
+    def test_no_step_is_taken_that_the_checkpoint_holds(self, tmp_path, moment, told):
         kind, fractions = REGISTRY.find("edgepopup"), []
-        interrupt(new(kind), tmp_path, 4)
+        interrupt(new(kind), tmp_path, moment)
         run(new(kind), Keeper(tmp_path), fractions.append)
-        assert fractions == [4 / STEPS, 5 / STEPS]
-
-    def test_a_search_that_had_ended_takes_none(self, tmp_path):
-        kind, fractions = REGISTRY.find("edgepopup"), []
-        interrupt(new(kind), tmp_path, STEPS)
-        run(new(kind), Keeper(tmp_path), fractions.append)
-        assert fractions == []
+        assert fractions == told
 
     def test_the_time_of_every_attempt_counts(self, tmp_path):
         kind = REGISTRY.find("edgepopup")
