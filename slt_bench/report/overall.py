@@ -11,6 +11,7 @@ from slt_bench.analysis.networks import baseline_of, networks
 from slt_bench.analysis.statistics import probability_of_improvement
 from slt_bench.analysis.verdicts import ClaimVerdict
 from slt_bench.jobs.benchmark import REFERENCES
+from slt_bench.report.notes import notes
 from slt_bench.report.plates import Plate, source, write_figure, write_table
 from slt_bench.report.style import Looks, style
 from slt_bench.report.tables.claims import claims_frame, claims_table
@@ -91,7 +92,7 @@ def _side_by_side(material: Overall, found: Mapping[str, pd.DataFrame]) -> Itera
         accuracy_by_network(found, material.looks), material.out, "networks", "Every network",
         "Mean accuracy of the hard masks over sparsity with 95% t intervals over seeds; a dot is a seed. A larger "
         "open marker: some seeds diverged, or learned nothing while others did; then it is the median. Of networks "
-        "that differ in their width alone, the widest.",
+        f"that differ in their width alone, the widest.{notes(material.table)}",
         material.source,
     )  # fmt: skip
     reached = pd.concat(

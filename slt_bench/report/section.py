@@ -19,6 +19,7 @@ from slt_bench.report.figures.gates import binarisation, gate_histograms
 from slt_bench.report.figures.learning import learning_curves
 from slt_bench.report.figures.sanity import sanity_checks
 from slt_bench.report.figures.width import over_width
+from slt_bench.report.notes import notes
 from slt_bench.report.plates import Plate, ReportData, SectionData, source, write_figure, write_table
 from slt_bench.report.style import style
 from slt_bench.report.tables.accuracy import accuracy_table
@@ -176,7 +177,7 @@ def _accuracy_figure(material: ReportData, summary: pd.DataFrame) -> Plate:
         material, "accuracy", "Accuracy over sparsity",
         lambda: accuracy_over_sparsity(material.table, summary, material.looks, material.title),
         f"Mean {material.split} accuracy of the hard masks over up to {seeds} seeds with 95% t intervals; a dot is a "
-        f"seed. Every method had {budget}.",
+        f"seed. Every method had {budget}.{notes(material.table)}",
         material.table["label"],
     )  # fmt: skip
 
