@@ -118,7 +118,7 @@ class Gates(MovingThreshold):
         drawn = add_noise(self.expected(), "normal", self.sigma, self.generator)
         if self.settings.leak:
             return leaky_clamp(drawn, self.settings.leak)
-        return functional.hardtanh_(drawn, 0, 1)  # a clamp; in place, and with a cheaper gradient
+        return functional.hardtanh(drawn, 0, 1)  # a clamp with a cheaper gradient
 
     def penalty(self) -> Tensor:
         """Penalty * the expected number of open gates, sum P(z > 0): Phi(mu / sigma) where the slope stays 1."""

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from slt_bench.profiling.timing import Times, time_steps
 from slt_bench.registry import load_registry
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.machine import provenance
+from slt_bench.utils.text import pluralize
 
 DENSE = "dense"
 
@@ -28,9 +30,10 @@ class Row:
         batch_size, precision, compiled, device, threads: How.
         ms: Milliseconds a step, the median over the rounds; `ms_low` and `ms_high` are the quartiles.
         cpu_ms: Milliseconds of all threads of the process.
-        ratio: To the dense step of the same round, the median; with quartiles.
+        ratio: To the dense step of the same round on as many threads, the median; with quartiles.
         images_per_second: At the median.
-        memory_mb: Peak, as records have it; `memory_ratio` is that to dense. None where it was not measured.
+        memory_mb: Peak, as records have it; `memory_ratio` is that to dense. None where it was not measured, as it is
+            on the most threads only.
         parts: Milliseconds in data, gates, forward, backward and update, medians.
         seconds: Of timing, as asked for.
         provenance: Versions, commit, hardware, threads and when, as records have it.
@@ -70,16 +73,18 @@ def profile(
     wish: ProfileOptions,
     seconds: float = 10.0,
     *,
+    threads: Sequence[int] = (),
     memory: bool = True,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Row]:
-    """Rows, an architecture after the other; those of dense training first.
+    """Yield the rows of each architecture, and of each number of threads; those of dense training first.
 
     Args:
         methods: Names of methods that take gradient steps; dense training is added.
         archs: Architectures.
         wish: How steps are taken.
-        seconds: Of timing, an architecture.
+        seconds: Of timing, for each architecture and number of threads.
+        threads: Numbers of CPU threads; empty: the number that torch uses.
         memory: Whether peak memory is measured, which takes a process a row on a CPU.
         tell: Told what is being done.
 
@@ -92,11 +97,28 @@ def profile(
     device = torch.device(wish.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # whose events and memory are measured
+    counts = threads or [torch.get_num_threads()]
+    learning = [name for name in methods if name != DENSE]
     for arch in archs:
-        tell(f"{arch}: timing")
-        rows = _timed([name for name in methods if name != DENSE], arch, wish, seconds)
-        gc.collect()
-        yield from _with_memory(rows, wish, tell) if memory else rows
+        for count in counts:
+            tell(f"{arch}: timing, {pluralize(count, 'thread')}")
+            with _use_threads(count):
+                rows = _timed(learning, arch, wish, seconds)
+                gc.collect()
+                if memory and count == max(counts):
+                    rows = list(_with_memory(rows, wish, tell))
+            yield from rows
+
+
+@contextmanager
+def _use_threads(count: int) -> Iterator[None]:
+    """Have torch use that many CPU threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _timed(methods: Sequence[str], arch: str, wish: ProfileOptions, seconds: float) -> list[Row]:

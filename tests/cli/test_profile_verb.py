@@ -1,8 +1,10 @@
 """`profile`, as typed."""
 
 import json
+import re
 
 import pytest
+import torch
 
 
 def test_as_typed(end, cwd):
@@ -28,6 +30,35 @@ def test_the_tables_fit_into_120_columns(end, monkeypatch):
     assert heads[4:] == ["data", "gates", "forward", "backward", "update"]
 
 
+def test_ratios_are_shown_for_each_number_of_threads(end, cwd, cores):
+    cores(2)
+    options = ["--archs", "lenet300", "--batch-size", "16", "--seconds", "0", "--threads", "2,1", "--no-memory"]
+    code, out, err = end("profile", *options, "--json", "rows.json")
+    assert code == 0, err
+    rows = json.loads((cwd / "rows.json").read_text(encoding="utf-8"))
+    assert [(row["threads"], row["method"]) for row in rows] == [
+        (threads, method) for threads in (1, 2) for method in ("dense", "dense", "gates", "edgepopup")
+    ]
+    shown = [line.split()[1:] for line in out.splitlines() if re.match(r" +lenet300( +\S+){4} *$", line)]
+    ratios = [[f"{row['ratio']:.2f}" for row in rows[place::4]] for place in range(4)]
+    names = [["dense", "adam"], ["dense", "sgd"], ["gates", "adam"], ["edgepopup", "sgd"]]
+    assert shown == [name + ratio for name, ratio in zip(names, ratios, strict=True)]
+    assert "cpu, 2 threads, batches of 16" in out
+
+
+def test_by_default_threads_double_up_to_all(end, cwd):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    options = ["--archs", "mlp16_8", "--methods", "gates", "--batch-size", "4", "--seconds", "0", "--no-memory"]
+    try:
+        code, _, err = end("profile", *options, "--json", "rows.json")
+    finally:
+        torch.set_num_threads(before)
+    assert code == 0, err
+    rows = json.loads((cwd / "rows.json").read_text(encoding="utf-8"))
+    assert [row["threads"] for row in rows] == [1, 1, 2, 2, 3, 3]
+
+
 def test_a_benchmark_says_what_to_profile(end, cwd):
     (cwd / "small.toml").write_text(
         'archs = "lenet300"\nsparsities = [0.9]\n[budget]\nepochs = 1\nbatch_size = 8\n'
@@ -48,6 +79,10 @@ def test_a_benchmark_says_what_to_profile(end, cwd):
         (["--methods", "snip"], "snip takes no gradient steps"),
         (["--methods", "gaets"], "Did you mean gates"),
         (["--archs", "lenet30"], "Did you mean lenet300"),
+        (["--threads", "1,two"], "'two' is not a positive whole number"),
+        (["--threads", "0"], "'0' is not a positive whole number"),
+        (["--threads", ","], "',' is not a positive whole number"),
+        (["--threads", "1,99999"], "--threads 99999 is more than this machine has cores"),
         (["--device", "banana"], "The device 'banana' cannot be used here: it is no device's name. Take auto"),
         (["--device", "cuda:99"], "The device 'cuda:99' cannot be used here: "),
     ],

@@ -111,8 +111,8 @@ def test_nothing_of_it_is_left():
 class TestBranches:
     def test_pieces_are_for_processors(self):
         with rehearsal():
-            assert is_long(torch.empty(products.PIECE + 1))
-            assert not is_long(torch.empty(products.PIECE + 1, device=GPU))
+            assert is_long(torch.empty(products.LONG + 1))
+            assert not is_long(torch.empty(products.LONG + 1, device=GPU))
 
     def test_noise_is_fresh(self):
         with rehearsal() as device, device.no_waiting():

@@ -1,4 +1,4 @@
-"""Products that are made piece by piece: the numbers of the plain expressions, bit for bit."""
+"""Products in few passes: the numbers of the plain expressions, bit for bit."""
 
 import pytest
 import torch
@@ -7,14 +7,9 @@ from hypothesis import strategies as st
 
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.network.ops import products
-from slt_bench.network.ops.products import PIECE, scaled_product
+from slt_bench.network.ops.products import LONG, scaled_product
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=6)
-
-
-@pytest.fixture(params=[7, PIECE], ids=["short pieces", "long pieces"])
-def piece(request, monkeypatch):
-    monkeypatch.setattr(products, "PIECE", request.param)
 
 
 def vectors(sizes, seed, dtype=torch.float32):
@@ -28,7 +23,6 @@ def gradient(result, leaf, grad):
     return torch.autograd.grad(result, leaf, grad)[0]
 
 
-@pytest.mark.usefixtures("piece")
 class TestScaledProduct:
     @settings(max_examples=100, deadline=None)
     @given(SIZES, st.integers(0, 2**32 - 1))
@@ -53,9 +47,9 @@ def test_a_search_holds_no_scaled_copy_of_the_weights():
     assert [tensor.data_ptr() for tensor in found.grad_fn.saved_tensors] == [weights.data_ptr()]
 
 
-@pytest.mark.parametrize("arch", ["mlp1000_1000", "lenet300"])  # of which only the first is long, but for short pieces
+@pytest.mark.parametrize("arch", ["mlp1000_1000", "lenet300"])  # of which only the first is long
 def test_effective_weights_of_a_large_network_are_the_plain_expression(arch, monkeypatch):
-    monkeypatch.setattr(products, "PIECE", PIECE if arch == "mlp1000_1000" else 7_777)
+    monkeypatch.setattr(products, "LONG", LONG if arch == "mlp1000_1000" else 7_777)
     network = FrozenNetwork(arch, shape=(1, 8, 8), classes=10, init="kaiming_normal")
     generator = torch.Generator().manual_seed(0)
     gates = torch.randn(network.n, generator=generator).add(0.3).clamp(0, 1)  # many are 0, and some 1

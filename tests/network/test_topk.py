@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slt_bench.network.ops import topk
-from slt_bench.network.ops.topk import FEW, FEW_OF_VECTORS, Brackets, keep_top, keep_top_of_each, kth_smallest
+from slt_bench.network.ops.topk import FEW, FEW_OF_VECTORS, PIECE, Brackets, keep_top, keep_top_of_each, kth_smallest
 from slt_bench.network.ops.topk import _few as ask_numpy
 from slt_bench.utils.errors import NotFiniteError
 
-MANY = 20_001  # of which a histogram is made first
+MANY = 20_001  # of which a sample is looked at first
 
 
 def reference_keep_top(values, count):
@@ -30,11 +30,12 @@ NUMBERS = st.one_of(
 )
 
 
-@pytest.fixture(scope="module", params=[FEW, FEW_OF_VECTORS], autouse=True)
+@pytest.fixture(scope="module", params=[(FEW, PIECE), (FEW, 3_000), (FEW_OF_VECTORS, PIECE)], autouse=True)
 def few(request):
-    """What NumPy partitions itself, on processors without and with wide vectors."""
+    """What NumPy partitions itself, on processors without and with wide vectors; and how long pieces are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(topk, "_few", lambda: request.param)
+        patch.setattr(topk, "_few", lambda: request.param[0])
+        patch.setattr(topk, "PIECE", request.param[1])
         yield
 
 

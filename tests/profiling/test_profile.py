@@ -52,6 +52,20 @@ def test_what_a_method_does_every_fourth_step_is_counted():
     assert (times.wall >= 0.005).all()
 
 
+def test_rows_of_each_number_of_threads_are_beside_dense_training_on_as_many(monkeypatch):
+    before, seen = torch.get_num_threads(), []
+    timed = profiles.time_steps
+    monkeypatch.setattr(profiles, "time_steps", lambda *given: seen.append(torch.get_num_threads()) or timed(*given))
+    monkeypatch.setattr(profiles, "peak_memory", lambda *_: float(torch.get_num_threads()))
+    rows = list(profile(["gates"], ["lenet300"], ProfileOptions(16), seconds=0.0, threads=[1, 2]))
+    assert seen == [1, 2]
+    assert torch.get_num_threads() == before
+    assert [(row.threads, row.method) for row in rows] == [(1, "dense"), (1, "gates"), (2, "dense"), (2, "gates")]
+    assert [row.provenance["threads"] for row in rows] == [1, 1, 2, 2]
+    assert [row.ratio for row in rows if row.method == "dense"] == [1.0, 1.0]
+    assert [row.memory_mb for row in rows] == [None, None, 2.0, 2.0]
+
+
 def test_the_first_steps_are_not_timed(monkeypatch):
     now = 0.0
     monkeypatch.setattr(timing, "perf_counter", lambda: now)

@@ -10,7 +10,7 @@ from slt_bench.data.dataset import load as load_data
 from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import noise
 from slt_bench.network.frozen import FrozenNetwork
-from slt_bench.network.ops.products import PIECE
+from slt_bench.network.ops.products import LONG
 from slt_bench.registry import load_registry
 from slt_bench.training.loop import search
 
@@ -43,7 +43,7 @@ def test_between_steps_only_weights_scores_gradient_and_moments_have_their_size(
     before = tensors()  # held, so that no address is used again
     kind = load_registry().find(name)
     network = FrozenNetwork(arch, shape=(1, 8, 8), classes=10)
-    assert (network.n > PIECE) == long
+    assert (network.n > LONG) == long
     method = kind(network, kind.settings_class(), 0.9)
     optimizer = method.optimizer()
     method.optimizer = lambda: optimizer

@@ -1,21 +1,21 @@
-"""Products of vectors of N numbers, piece by piece: what lies between two factors stays in the processor's cache.
+"""Products of vectors of N numbers in few passes.
 
-On a processor a step of a large network waits for memory, and a method's own share of it is passes over N numbers. Each
-function here gives the numbers that its plain expression gives, bit for bit, and can be differentiated as often.
+On a CPU a step of a large network waits for memory, and a method's own share of it is passes over N numbers. The
+function here gives the numbers of its plain expression, bit for bit, and can be differentiated as often.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-PIECE = 1 << 20  # numbers: 4 MiB, so that calls cost nothing beside the work, and a last-level cache holds them
+LONG = 1 << 20  # numbers: 4 MiB; below, saving passes over them costs as much in calls
 
 
 def is_long(vector: Tensor) -> bool:
-    """Whether pieces are worth their calls: where a vector is longer than one, and on a processor."""
-    return vector.numel() > PIECE and not vector.is_cuda
+    """Whether saving passes over a vector pays: where it has more than `LONG` numbers, and on a CPU."""
+    return vector.numel() > LONG and not vector.is_cuda
 
 
 def scaled_product(weights: Tensor, factors: Sequence[float], values: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -41,19 +41,13 @@ class _ScaledProduct(torch.autograd.Function):
     def forward(ctx: Any, weights: Tensor, factors: Sequence[float], values: Tensor, sizes: Sequence[int]) -> Tensor:
         ctx.save_for_backward(weights)
         ctx.factors, ctx.sizes = factors, sizes
-        result, scaled = torch.empty_like(values), weights.new_empty(min(PIECE, weights.numel()))
+        result, zero = torch.empty_like(values), weights.new_tensor(-0.0)  # of a sum with it, a zero keeps its sign
         layers = zip(*(vector.split(sizes) for vector in (weights, values, result)), strict=True)
-        for factor, layer in zip(factors, layers, strict=True):
-            for weight, value, out in _pieces(*layer):
-                torch.mul(torch.mul(weight, factor, out=scaled[: len(weight)]), value, out=out)
+        for factor, (weight, value, out) in zip(factors, layers, strict=True):
+            torch.addcmul(zero, weight, value, value=factor, out=out)  # zero + (factor * weight) * value
         return result
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, None]:
         (weights,) = ctx.saved_tensors
         return None, None, scaled_product(weights, ctx.factors, grads[0], ctx.sizes), None
-
-
-def _pieces(*vectors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Vectors of one length, cut alike."""
-    return zip(*(vector.split(PIECE) for vector in vectors), strict=True)

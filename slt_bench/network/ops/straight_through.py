@@ -20,7 +20,8 @@ def straight_through(mask: Tensor, scores: Tensor) -> Tensor:
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mask: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG004
-        return mask.view(torch.uint8).to(scores.dtype) if mask.dtype == torch.bool else mask.to(scores.dtype)
+        numbers = mask.view(torch.int8) if mask.dtype == torch.bool else mask  # which torch converts faster than bool
+        return numbers.to(scores.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:  # noqa: ARG004

@@ -10,16 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from slt_bench.network.ops.parallel import parallel_map
 from slt_bench.utils.errors import NotFiniteError
 
 Float32Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-FEW = 1 << 14  # numbers that any NumPy partitions as fast as a histogram finds their k-th
+FEW = 1 << 14  # numbers that any NumPy partitions as fast as a sample tells where their k-th lies
 FEW_OF_VECTORS = 1 << 19  # and those that a NumPy with wide vectors does: 2 MiB, about a processor's own cache
+PIECE = 1 << 18  # numbers that one thread ranks at a time: with their masks they stay in a processor's own cache
+SAMPLE, SPARSE = 1 << 15, 64  # numbers that tell about where the k-th of many lies: at most every 64th
+DEVIATIONS = 4  # of the k-th's rank in the sample, within which it is looked for: 3% of very many numbers
 MOST, LEAST = 1 / 64, 1 / 512  # of all numbers, within a bracket
-START, WIDEST = 2**-8, 1e30  # half of a bracket: of a number, as far as the histogram's bins go; and at most
+START, WIDEST = 2**-8, 1e30  # half of a bracket: at first, as a fraction of the number; and at most
 MANY = 1 << 12  # brackets at once: layers times numbers to keep
-HALVES, SIGN = 1 << 16, 1 << 15  # values of half a float32's bits; from `SIGN` on upper ones are of negative numbers
 
 
 @dataclass
@@ -36,23 +39,14 @@ class Bracket:
 
     def keep_top(self, array: Float32Array, count: int, kept: Bools) -> None:
         """As without a bracket, of more than `FEW` numbers; 0 < count < n. The mask is written to `kept`, (n,)."""
-        if not self._within(array, count, kept):
-            found = _kth_smallest(array, array.size - count)
+        within = _keep_within(array, count, kept, self.middle - self.half, self.middle + self.half)
+        if within is None:
+            found = _keep_many(array, count, kept)
             self._move(found, max(2 * self.half, START * abs(float(found))))
-            _above(array, found, count, kept)
-
-    def _within(self, array: Float32Array, count: int, kept: Bools) -> bool:
-        """Write the mask, where the last number that it leaves out lies within; whether it does."""
-        np.greater_equal(array, self.middle - self.half, out=kept)
-        near = np.flatnonzero(kept & (array < self.middle + self.half))
-        inside, rank = array[near], int(np.count_nonzero(kept)) - count
-        if not 0 < rank <= len(inside):
-            return False
-        found = np.partition(inside, rank - 1)[rank - 1]
-        kept[near] = _above(inside, found, len(inside) - rank)
-        few, many = len(inside) < LEAST * array.size, len(inside) > MOST * array.size
-        self._move(found, self.half * (2 if few else 0.5 if many else 1))
-        return True
+        else:
+            found, inside = within
+            few, many = inside < LEAST * array.size, inside > MOST * array.size
+            self._move(found, self.half * (2 if few else 0.5 if many else 1))
 
     def _move(self, middle: np.float32, half: float) -> None:
         self.middle, self.half = float(middle), min(half, WIDEST)
@@ -138,20 +132,70 @@ def _keep_top(array: Float32Array, count: int, kept: Bools, bracket: Bracket | N
         kept[:] = count > 0
     elif bracket is not None:
         bracket.keep_top(array, count, kept)
+    elif array.size > _few():
+        _keep_many(array, count, kept)
     else:
-        _above(array, _kth_smallest(array, array.size - count), count, kept)
+        kept[:] = _above(array, _partition(array, array.size - count), count)
 
 
-def _above(array: Float32Array, last: np.float32, count: int, kept: Bools | None = None) -> Bools:
-    """A mask of the `count` numbers above the last that it leaves out; of those that equal it, the first.
+def _keep_many(array: Float32Array, count: int, kept: Bools) -> np.float32:
+    """Write a mask of the `count` largest of many numbers, 0 <= count < n, and return the last that it leaves out.
 
-    It is written to `kept`, (n,), where that is given.
+    A sample tells between which two numbers that one lies. Where it does not, as in some vectors of few values, NumPy
+    partitions them all.
     """
-    kept = np.greater(array, last, out=kept)
+    sample = array[:: max(SPARSE, array.size // SAMPLE)]
+    share, last = 1 - count / array.size, len(sample) - 1
+    off = 1 + DEVIATIONS * math.sqrt(len(sample) * share * (1 - share))
+    low, high = math.floor(last * share - off), math.ceil(last * share + off)
+    sample = np.partition(sample, (max(low, 0), min(high, last)))
+    lowest, highest = sample[low] if low >= 0 else -math.inf, sample[high] if high <= last else math.inf
+    if within := _keep_within(array, count, kept, lowest, highest):
+        return within[0]
+    found = _partition(array, array.size - count)
+    kept[:] = _above(array, found, count)
+    return found
+
+
+def _keep_within(
+    array: Float32Array, count: int, kept: Bools, low: float | np.float32, high: float | np.float32
+) -> tuple[np.float32, int] | None:
+    """Write a mask of the `count` largest, if the last number that it leaves out lies from `low` to `high`.
+
+    Returns:
+        That number, and how many lie from `low` to `high`; None if it lies elsewhere, and `kept` holds no mask then.
+    """
+
+    def compare(start: int) -> tuple[int, NDArray[np.int64]]:
+        piece, above = array[start : start + PIECE], kept[start : start + PIECE]
+        np.greater_equal(piece, low, out=above)
+        near = np.flatnonzero(above & (piece <= high))
+        near += start
+        return int(np.count_nonzero(above)), near
+
+    numbers, places = zip(*parallel_map(compare, range(0, array.size, PIECE)), strict=True)
+    near = places[0] if len(places) == 1 else np.concatenate(places)
+    inside, rank = array[near], sum(numbers) - count
+    if not 0 < rank <= len(inside):
+        return None
+    found = _partition(inside, rank)
+    kept[near] = _above(inside, found, len(inside) - rank)
+    return found, len(inside)
+
+
+def _above(array: Float32Array, last: np.float32, count: int) -> Bools:
+    """A mask of the `count` numbers above the last that it leaves out; of those that equal it, the first."""
+    kept: Bools = array > last
     missing = count - np.count_nonzero(kept)
     if missing:
         kept[np.flatnonzero(array == last)[:missing]] = True
     return kept
+
+
+def _partition(array: Float32Array, k: int) -> np.float32:
+    """The k-th smallest by NumPy's quickselect, about 10 times as fast as torch's on a CPU."""
+    ranked: np.float32 = np.partition(array, k - 1)[k - 1]
+    return ranked
 
 
 def kth_smallest(values: Tensor, k: int) -> Tensor:
@@ -175,8 +219,8 @@ def kth_smallest_by_sort(values: Tensor, k: int) -> Tensor:
 
     On CUDA a sort of one vector is a radix sort by the whole device, which passes over it a fixed number of times,
     whatever its numbers are. `kthvalue` has less to do, and yet takes 20 times as long for 10^8 numbers
-    (pytorch/pytorch#75599), for one block of threads reads them all. Histograms of bits, as below, would need an
-    atomic addition a number, and these queue where many numbers are equal or clamped. `topk` counts digits so too, and
+    (pytorch/pytorch#75599), for one block of threads reads them all. Histograms of bits would need an atomic
+    addition a number, and these queue where many numbers are equal or clamped. `topk` counts digits so too, and
     writes out all that lies beyond the threshold; its authors found it faster than a sort (pytorch/pytorch#74267),
     which was not measured here. NaN counts as the largest.
     """
@@ -184,46 +228,17 @@ def kth_smallest_by_sort(values: Tensor, k: int) -> Tensor:
 
 
 def _kth_smallest(array: Float32Array, k: int) -> np.float32:
-    """NumPy's quickselect, about 10 times as fast as torch's on a CPU; of many numbers on few that are near.
-
-    A histogram of the upper halves of their bits tells which share theirs with the k-th smallest: sign, exponent and 7
-    bits of the mantissa. Where those still are many, a histogram of the lower halves tells the rest.
-    """
-    if array.size <= _few() or array.dtype != np.float32:
-        ranked: np.float32 = np.partition(array, k - 1)[k - 1]
-        return ranked
-    upper = (np.ascontiguousarray(array).view(np.uint32) >> 16).view(np.int32)
-    counts = _count(upper)
-    negative = counts[: SIGN - 1 : -1]  # in the order of the numbers
-    place, rank = _locate(np.concatenate([negative, counts[:SIGN]]), k)
-    half = place - len(negative) if place >= len(negative) else len(counts) - 1 - place
-    inside = array[np.flatnonzero(upper == half)]
-    if len(inside) <= FEW:
-        return _kth_smallest(inside, rank)
-    counts = _count((inside.view(np.uint32) & (HALVES - 1)).view(np.int32))
-    rest = len(counts) - 1 - _locate(counts[::-1], rank)[0] if half >= SIGN else _locate(counts, rank)[0]
-    return np.uint32(half << 16 | rest).view(np.float32)
+    if array.size <= _few():
+        return _partition(array, k)
+    return _keep_many(array, array.size - k, np.empty(array.size, dtype=np.bool_))
 
 
 @cache
 def _few() -> int:
-    """Up to how many numbers NumPy alone is the faster: amid a search a histogram finds the caches taken.
+    """Up to how many numbers NumPy alone is the faster.
 
     NumPy's quickselect has wide vectors for processors with AVX2 or AVX-512, and takes a tenth of the time with them.
     """
     extensions = (np.show_config(mode="dicts") or {}).get("SIMD Extensions", {})
     wide = {"AVX2", "X86_V3"}.intersection(extensions.get("baseline", []) + extensions.get("found", []))
     return FEW_OF_VECTORS if wide else FEW
-
-
-def _count(halves: NDArray[np.int32]) -> NDArray[np.int64]:
-    """How often each half occurs, up to the highest; torch counts several times as fast as NumPy."""
-    counted: NDArray[np.int64] = torch.bincount(torch.from_numpy(halves)).numpy()
-    return counted
-
-
-def _locate(counts: NDArray[np.int64], k: int) -> tuple[int, int]:
-    """In which of several bins the k-th lies, and which it is there."""
-    upto = np.cumsum(counts)
-    place = int(np.searchsorted(upto, k))
-    return place, k - (int(upto[place - 1]) if place else 0)
