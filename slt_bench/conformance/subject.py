@@ -16,7 +16,8 @@ from slt_bench.jobs.benchmark import Budget
 from slt_bench.method import Method, SparsityControl
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.training import rng_state
-from slt_bench.training.loop import CheckpointWriter, Search, search
+from slt_bench.training.loop import search
+from slt_bench.training.search import CheckpointWriter, Search
 
 
 class Failed(Exception):  # noqa: N818 - a finding, not an error of ours

@@ -1,15 +1,10 @@
-"""Gradient steps as something that is asked for: a search yields each of its steps, and whoever drives it takes them.
+"""One gradient step of one search; those of several are taken as one computation in `slt_bench.training.pack`."""
 
-One search alone has its steps taken one by one (`drive`); several of one architecture have theirs taken together, as
-one batched computation (`slt_bench.training.pack`).
-"""
-
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +13,6 @@ from slt_bench.method import Method
 from slt_bench.network.frozen import FrozenNetwork
 
 STEP_PARTS = ("gates", "forward", "backward", "update")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -26,12 +20,12 @@ class Step:
     """A step that is due.
 
     Attributes:
-        method: In training mode; told how far it is.
+        method: In training mode; `on_progress` has been called.
         network: Its frozen network.
         optimizer: Of the method.
-        images: (B, *shape), normalised.
-        labels: (B,).
-        precision: "float32", or "bf16" for what autocast takes there.
+        images: Normalised images (B, *shape).
+        labels: Their labels (B,).
+        precision: "float32", or "bf16" to run the network under autocast.
     """
 
     method: Method
@@ -50,35 +44,6 @@ class Taken(NamedTuple):
     seconds: float
 
 
-class Rest(NamedTuple):
-    """Yielded where a search has ended: what follows begins when all that are driven together have come as far."""
-
-
-Driven = Generator[Step | Rest, Taken | None, Result]
-
-
-def drive(search: Driven[Result]) -> Result:
-    """Take one step after the other; what the search returns. What a step raises is raised in the search."""
-    advance = partial(search.send, None)
-    while True:
-        try:
-            asked = advance()
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        advance = answered(search, asked)
-
-
-def answered(search: Driven[Result], asked: Step | Rest) -> "partial[Step | Rest]":
-    """How a search goes on after what it asked for, which is done first."""
-    if isinstance(asked, Rest):
-        return partial(search.send, None)
-    try:
-        return partial(search.send, take_step(asked))
-    except BaseException as error:  # noqa: BLE001 - signals too: the search ends itself in its own way
-        return partial(search.throw, error)
-
-
 def take_step(
     step: Step,
     network: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -87,9 +52,9 @@ def take_step(
     """Take a step.
 
     Args:
-        step: Which.
-        network: In place of the step's own, as a compiled one.
-        lap: Told the name of each part when it has ended: those of `STEP_PARTS`.
+        step: The step.
+        network: Runs in place of the step's own network, for example a compiled one.
+        lap: Called with each name of `STEP_PARTS` when that part has ended.
     """
     start = perf_counter()
     with autocast(step.precision, step.images.device):
@@ -107,5 +72,5 @@ def take_step(
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """What a precision means while a network runs."""
+    """Return the context in which a network runs with that precision."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

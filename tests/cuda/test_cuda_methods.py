@@ -16,8 +16,8 @@ from slt_bench.method import Method
 from slt_bench.profiling.subject import ProfiledMethod, ProfileOptions
 from slt_bench.tickets.evaluate import accuracy, measure_statistics
 from slt_bench.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from slt_bench.training.loop import CheckpointWriter, search, searching
-from slt_bench.training.pack import Pack
+from slt_bench.training.loop import search, train
+from slt_bench.training.search import CheckpointWriter, Search
 
 METHODS = sorted(REGISTRY.methods)
 STEPS = 4
@@ -90,7 +90,7 @@ def test_searches_evaluates_and_resumes(name, family, device, tmp_path):
         keepers = [Attempts(tmp_path / "checkpoint", device) for _ in networks]
         methods = [make(name, network) for network in networks]
         both = zip(methods, networks, keepers, strict=True)
-        Pack([searching(one, own, data, again, 0, keeper.on_step, keeper) for one, own, keeper in both]).drive()
+        train([Search(one, own, data, again, 0, keeper.on_step, keeper) for one, own, keeper in both])
         method = methods[0]
     method.eval()
     mask, weights, gates = method.mask(), method.changed_weights(), method.gates()

@@ -21,7 +21,7 @@ from slt_bench import records
 from slt_bench.execution.executors import inline
 from slt_bench.execution.executors.inline import run_inline
 from slt_bench.execution.worker import checkpoint_writer, measure
-from slt_bench.execution.worker.attempt import FRUITLESS_STARTS, attempt
+from slt_bench.execution.worker.attempt import FRUITLESS_STARTS, attempt_all
 from slt_bench.execution.worker.log import LOG
 from slt_bench.execution.worker.signals import SIGNALS, Stopped, Stopper
 from slt_bench.execution.worker.task_spec import Context, SilentListener, TaskSpec
@@ -72,7 +72,7 @@ class Place:
 
     def attempt(self, watcher=None, **options):
         with Stopper() as stopper:
-            return attempt(self.job, self.work, watcher or SilentListener(), stopper, **options)
+            return not attempt_all([self.job], self.work, watcher or SilentListener(), stopper, **options)
 
     def stop(self, *steps, how=signal.SIGTERM):
         """An attempt that is stopped at those steps."""
@@ -484,7 +484,7 @@ class TestUnusable:
         here = place()
         here.stop(15)
         with monkeypatch.context() as patch:
-            patch.setattr("slt_bench.training.loop.load_method_state", lambda *_: int("no number"))
+            patch.setattr("slt_bench.training.search.load_method_state", lambda *_: int("no number"))
             here.attempt()
         assert here.record.reason.startswith("ValueError")
         assert f"{CHECKPOINT}.unusable" in here.log

@@ -10,7 +10,7 @@ from slt_bench import records
 from slt_bench.data import find
 from slt_bench.data.dataset import Dataset, noise_split
 from slt_bench.data.dataset import load as load_data
-from slt_bench.execution.worker.attempt import attempt, attempt_all
+from slt_bench.execution.worker.attempt import attempt_all
 from slt_bench.execution.worker.log import LOG
 from slt_bench.execution.worker.signals import Stopped, Stopper
 from slt_bench.execution.worker.task_spec import SilentListener, TaskSpec
@@ -18,8 +18,9 @@ from slt_bench.jobs.benchmark import Budget
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.records.attempts import CHECKPOINT, read_attempts, start_attempt
 from slt_bench.registry import VARIABLE, load_registry
-from slt_bench.training.loop import search, searching
-from slt_bench.training.pack import Pack, PackedNetworks
+from slt_bench.training.loop import search, train
+from slt_bench.training.pack import PackedNetworks
+from slt_bench.training.search import Search
 
 NEAR = {"rtol": 2e-4, "atol": 2e-4}
 
@@ -41,7 +42,9 @@ def make(name, seed, sparsity=0.8, arch="lenet300", shape=(1, 8, 8), **settings)
 
 
 def pack(members, data, budget):
-    return Pack([searching(method, network, data, budget, network.seed, lambda _: None) for method, network in members])
+    searches = [Search(method, network, data, budget, network.seed) for method, network in members]
+    train(searches)
+    return searches
 
 
 SHAPES = {"lenet300": (1, 8, 8), **dict.fromkeys(("conv2", "resnet20", "vit_tiny", "swin_micro"), (3, 16, 16))}
@@ -75,7 +78,7 @@ def test_methods_sparsities_and_seeds_go_together(own_loss, tmp_path):
     alone = [make(*cell) for cell in cells]
     packed = [make(*cell) for cell in cells]
     expected = [search(method, network, data, budget, network.seed) for method, network in alone]
-    found = pack(packed, data, budget).drive()
+    found = pack(packed, data, budget)
     for one, other, (method, _), (twin, _) in zip(found, expected, packed, alone, strict=True):
         assert one.steps == other.steps
         for row, twin_row in zip(one.curve, other.curve, strict=True):
@@ -92,7 +95,7 @@ def test_normalisation_statistics_are_those_of_each(name, tmp_path):
     alone, packed = ([make(name, seed, arch="wrn10_1") for seed in (0, 1)] for _ in range(2))
     for method, network in alone:
         search(method, network, data, budget, network.seed)
-    pack(packed, data, budget).drive()
+    pack(packed, data, budget)
     for (_, one), (_, other) in zip(packed, alone, strict=True):
         assert one.statistics().keys() == other.statistics().keys()
         for key, numbers in other.statistics().items():
@@ -102,14 +105,14 @@ def test_normalisation_statistics_are_those_of_each(name, tmp_path):
 def test_other_architectures_go_beside_them(tmp_path):
     data, budget = load_data("digits", tmp_path), Budget(epochs=1, batch_size=64)
     members = [make("edgepopup", 0), make("edgepopup", 0, arch="conv2"), make("edgepopup", 1)]
-    assert [one.steps for one in pack(members, data, budget).drive()] == [20, 20, 20]
+    assert [one.steps for one in pack(members, data, budget)] == [20, 20, 20]
 
 
 def test_jobs_in_a_pack_leave_the_records_of_jobs_alone(make_job, work):
     jobs = [make_job(method=name, seed=seed) for name in ("gates", "edgepopup", "random_mask") for seed in (0, 1)]
     assert attempt_all(jobs, work(jobs, 4, "packed"), SilentListener(), Stopper()) == []
     for job in jobs:
-        assert attempt(job, work([job], name="alone"), SilentListener(), Stopper())
+        assert attempt_all([job], work([job], name="alone"), SilentListener(), Stopper()) == []
     packed, alone = (records.read(work([], name=name).folder).records for name in ("packed", "alone"))
     assert packed.keys() == alone.keys() == {job.id for job in jobs}
     for key, one in packed.items():

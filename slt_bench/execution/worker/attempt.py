@@ -1,41 +1,28 @@
-"""One attempt at one job, as every executor makes it: claim, log, run, let go."""
+"""One attempt at a job, or at a pack of jobs, as every executor makes it: lock, log, run, let go."""
 
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
-from slt_bench import records
-from slt_bench.execution.worker.log import job_log
-from slt_bench.execution.worker.run_job import failed_record, running
+from slt_bench.execution.worker.log import in_turn, job_log
+from slt_bench.execution.worker.run_job import JobRun, learn
 from slt_bench.execution.worker.signals import Stopped, Stopper
 from slt_bench.execution.worker.task_spec import ProgressListener, TaskSpec
 from slt_bench.jobs.benchmark import Job
-from slt_bench.records import JOB, Record
+from slt_bench.records import JOB
 from slt_bench.records.attempts import Attempt, end_attempt, read_attempts, start_attempt, task_id, write_progress
 from slt_bench.records.lock import lock_job
-from slt_bench.training.pack import Pack
-from slt_bench.training.step import Driven, drive
+from slt_bench.records.runs import Executor
+from slt_bench.training.search import OnStep
 from slt_bench.utils.errors import StorageError
 from slt_bench.utils.files import clear_partial, make_folder, write_text
 
 FRUITLESS_STARTS = 3
 PROGRESS_SECONDS = 1.0
 log = logging.getLogger("slt_bench.job")
-
-
-def attempt(
-    job: Job,
-    work: TaskSpec,
-    watcher: ProgressListener,
-    stopper: Stopper,
-    *,
-    captures: bool = False,
-    echoes: bool = False,
-) -> bool:
-    """As `attempting`, with the steps of the job's search taken."""
-    return drive(attempting(job, work, watcher, stopper, captures=captures, echoes=echoes))
 
 
 def attempt_all(
@@ -52,10 +39,10 @@ def attempt_all(
     Args:
         jobs: Of the work.
         work: Where and how.
-        watcher: As of `attempting`.
-        stopper: As of `attempting`.
-        captures: As of `attempting`; what a pack prints goes into the log of its first job.
-        echoes: As of `attempting`.
+        watcher: Hears how it goes.
+        stopper: Knows whether this process is to stop.
+        captures: As of `job_log`; what a pack prints goes into the log of its first job.
+        echoes: As of `job_log`.
 
     Returns:
         Those that another living process is at.
@@ -67,72 +54,52 @@ def attempt_all(
     elsewhere: list[Job] = []
     suspects = {job.id: job for job in jobs if work.pack > 1 and died(work.folder / job.folder)}
     for pack in [*work.packs([job for job in jobs if job.id not in suspects]), *((job,) for job in suspects.values())]:
-        if len(pack) == 1:
-            ended = [attempt(pack[0], work, watcher, stopper, captures=captures, echoes=echoes)]
-        else:
-            first, size = pack[0], len(pack)
-            attempts = [
-                attempting(job, work, watcher, stopper, captures=captures and job is first, echoes=echoes, packed=size)
-                for job in pack
-            ]
-            ended = Pack(attempts).drive()
-        elsewhere += [job for job, over in zip(pack, ended, strict=True) if not over]
+        elsewhere += _attempt(pack, work, watcher, stopper, captures=captures, echoes=echoes)
     return elsewhere
 
 
-def attempting(
-    job: Job,
-    work: TaskSpec,
-    watcher: ProgressListener,
-    stopper: Stopper,
-    *,
-    captures: bool = False,
-    echoes: bool = False,
-    packed: int = 1,
-) -> Driven[bool]:
-    """Run a job unless somebody else does; yields the steps of its search.
-
-    Args:
-        job: One of the work's.
-        work: Where and how.
-        watcher: Told how it goes.
-        stopper: Knows whether this process is to stop.
-        captures: As of `job_log`.
-        echoes: As of `job_log`.
-        packed: As of `running`.
-
-    Returns:
-        Whether the job has ended; False where another living process is at it.
-
-    Raises:
-        Stopped: That was asked for; the job can go on from its checkpoint.
-        StorageError: Its files cannot be written.
-    """
-    if work.has_ended(job):
-        return True
-    folder = work.folder / job.folder
-    make_folder(folder)
-    with lock_job(folder) as mine:
-        if not mine:
-            return False
-        if work.has_ended(job):  # elsewhere, between the two looks
-            return True
-        clear_partial(folder)
-        write_text(folder / JOB, job.model_dump_json(indent=1))
-        watcher.started(job)
-        with job_log(folder, captures=captures, echoes=echoes), _noted(job, work) as outcome:
-            record = yield from _run(job, work, watcher, stopper, packed)
-            outcome.append(record.status)
-        watcher.ended(record)
-    return True
+def _attempt(
+    pack: Sequence[Job], work: TaskSpec, watcher: ProgressListener, stopper: Stopper, *, captures: bool, echoes: bool
+) -> list[Job]:
+    """Run jobs side by side; return those that another living process is at."""
+    mine: list[tuple[Job, ExitStack]] = []  # each with what is let go when it has ended
+    elsewhere: list[Job] = []
+    with ExitStack() as everything:
+        for job in pack:
+            if work.has_ended(job):
+                continue
+            folder = work.folder / job.folder
+            make_folder(folder)
+            own = everything.enter_context(ExitStack())
+            if not own.enter_context(lock_job(folder)):
+                elsewhere.append(job)
+            elif work.has_ended(job):  # elsewhere, between the two looks
+                own.close()
+            else:
+                mine.append((job, own))
+        runs: list[tuple[JobRun, list[str]]] = []
+        for job, own in mine:
+            folder = work.folder / job.folder
+            clear_partial(folder)
+            write_text(folder / JOB, job.model_dump_json(indent=1))
+            watcher.started(job)
+            own.enter_context(job_log(folder, captures=captures and not runs, echoes=echoes))
+            outcome = own.enter_context(_noted(folder, work.executor))
+            on_step = _progress(job, folder, watcher)
+            run = JobRun(job, folder, work.context_of(job), on_step, stopper, len(mine))
+            run.fail(_why_hopeless(read_attempts(folder)))
+            runs.append((run, outcome))
+        learn([run for run, _ in runs], stopper)
+        for (run, outcome), (_, own) in zip(runs, mine, strict=True):
+            with own:
+                record = run.finish()
+                outcome.append(record.status)
+            watcher.ended(record)
+    return elsewhere
 
 
-def _run(job: Job, work: TaskSpec, watcher: ProgressListener, stopper: Stopper, packed: int) -> Driven[Record]:
-    folder = work.folder / job.folder
-    if reason := _why_hopeless(read_attempts(folder)):
-        record = failed_record(job, reason)
-        records.write(folder, record)
-        return record
+def _progress(job: Job, folder: Path, watcher: ProgressListener) -> OnStep:
+    """Return what tells of the job's progress before each step, and writes it down now and then."""
     last = 0.0
 
     def on_step(fraction: float) -> None:
@@ -142,15 +109,15 @@ def _run(job: Job, work: TaskSpec, watcher: ProgressListener, stopper: Stopper, 
             last = monotonic()
             write_progress(folder, fraction)
 
-    return (yield from running(job, folder, work.context_of(job), on_step, stopper, packed))
+    return on_step
 
 
 @contextlib.contextmanager
-def _noted(job: Job, work: TaskSpec) -> Iterator[list[str]]:
-    """Write the attempt's start and end into the job's folder and log."""
-    folder = work.folder / job.folder
-    number = start_attempt(folder, work.executor)
-    log.info("attempt %d at %s (%s)", number, job.folder, f"{work.executor} {task_id()}".strip())
+def _noted(folder: Path, executor: Executor) -> Iterator[list[str]]:
+    """Write the attempt's start and end into the job's folder and log; the end is the last word in the list."""
+    number = start_attempt(folder, executor)
+    with in_turn(folder):
+        log.info("attempt %d at %s (%s)", number, folder.name, f"{executor} {task_id()}".strip())
     outcome: list[str] = []
     try:
         yield outcome
@@ -161,7 +128,8 @@ def _noted(job: Job, work: TaskSpec) -> Iterator[list[str]]:
         outcome.append(f"ended by {type(error).__name__}")
         raise
     finally:
-        log.info("attempt %d: %s", number, outcome[-1])
+        with in_turn(folder):
+            log.info("attempt %d: %s", number, outcome[-1])
         with contextlib.suppress(StorageError):
             end_attempt(folder, number, outcome[-1])
 

@@ -53,22 +53,17 @@ class JobCheckpointWriter:
         """Set aside what was found, so that the next attempt starts over."""
         log.warning("The checkpoint cannot be loaded; it is kept as %s.", set_aside(self.path).name)
 
-    def between_steps(self, take: Callable[[], Checkpoint]) -> None:
-        """Write a checkpoint if it is time to.
-
-        Raises:
-            Stopped: That was asked for; the checkpoint is written.
-        """
+    def between_steps(self, take: Callable[[], Checkpoint]) -> bool:
+        """Write a checkpoint if it is time to; return whether the search is to stop here."""
         stop = self.stopper.requested is not None
         if stop or monotonic() - self.last >= self.pause:
             self._write(take())
-        self.stopper.check()
+        return stop
 
     def after_search(self, take: Callable[[], Checkpoint]) -> None:
         """Write a last checkpoint, so that a job that is stopped while it is scored need not search again."""
         if monotonic() - self.last >= min(self.every, WORTH_SECONDS):
             self._write(take())
-        self.stopper.check()
 
     def remove(self) -> None:
         """The job has ended: nothing is left to go on from."""

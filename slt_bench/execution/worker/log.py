@@ -13,9 +13,17 @@ from slt_bench.utils.printing import print_anything
 
 LOG = "log.txt"
 NAMES = ("slt_bench.job", "py.warnings")
+_present: ContextVar[Path | None] = ContextVar("the folder of the job whose turn it is", default=None)
 
 
-_present: ContextVar[Path | None] = ContextVar("the folder of the job that runs", default=None)
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """While the block runs, it is this job's turn: no other's log takes anything."""
+    before = _present.set(folder)
+    try:
+        yield
+    finally:
+        _present.reset(before)
 
 
 class _Own(logging.Filter):
@@ -62,12 +70,10 @@ def job_log(folder: Path, *, captures: bool, echoes: bool = False) -> Iterator[N
         for name in NAMES:
             logging.getLogger(name).addHandler(handler)
     logging.getLogger(NAMES[0]).setLevel(logging.INFO)
-    _present.set(folder)
     try:
         with _captured(path) if captures else contextlib.nullcontext():
             yield
     finally:
-        _present.set(None)
         for handler in handlers:
             for name in NAMES:
                 logging.getLogger(name).removeHandler(handler)

@@ -4,18 +4,19 @@ The reported accuracy is that of the ticket read back from disk: the hard mask i
 dropped, the network rebuilt from the file, its weights verified, its sparsity counted, and the test split read once.
 """
 
-import gc
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
 
 from slt_bench import records
 from slt_bench.data.catalogue import DatasetInfo
-from slt_bench.data.dataset import Dataset, locked_test_split
+from slt_bench.data.dataset import Dataset
 from slt_bench.data.dataset import load as load_data
-from slt_bench.execution.worker.checkpoint_writer import JobCheckpointWriter
 from slt_bench.jobs.benchmark import SMOKE_IMAGES, SPARSITY_TOLERANCE, Job, resolve_settings
 from slt_bench.method import Method
 from slt_bench.network.frozen import FrozenNetwork
@@ -25,8 +26,7 @@ from slt_bench.tickets.evaluate import CHECKS, accuracy, dead_units, measure_sta
 from slt_bench.tickets.ticket import Ticket, read_ticket, write_ticket
 from slt_bench.training import rng_state
 from slt_bench.training.divergence import check_finite, diverging
-from slt_bench.training.loop import OnStep, searching, validate
-from slt_bench.training.step import Driven, Rest
+from slt_bench.training.search import Search, validate
 from slt_bench.utils.files import TEMPORARY
 from slt_bench.utils.text import number
 
@@ -37,81 +37,96 @@ class ImpureError(Exception):
     """A method changed what it must leave alone."""
 
 
-def measuring(
-    job: Job, folder: Path, data_root: Path, device: torch.device, keeper: JobCheckpointWriter, on_step: OnStep
-) -> Driven[dict[str, object]]:
-    """Search, write the ticket as `CANDIDATE` into the job's folder, and score it; yields the steps of the search.
+class Measurement:
+    """What one job measures: `begin` makes its search, `end` takes the ticket of it, `score` reads that back.
 
     Args:
         job: What to run.
         folder: The job's own.
         data_root: Of data sets.
         device: Where.
-        keeper: Of checkpoints.
-        on_step: Told the part of the search that is done.
-
-    Returns:
-        Fields of the job's record.
-
-    Raises:
-        Diverged: A number that decides the result became infinite or NaN.
-        ImpureError: The method changed what it must leave alone.
-        Exception: Whatever the method raises.
     """
-    clock = _Clock()
-    data = load_data(job.dataset, data_root, str(device), job.data_hash)
-    data = data.first(SMOKE_IMAGES, SMOKE_IMAGES // 2) if job.smoke else data
-    data = data.with_shuffled_labels(job.seed) if job.budget.labels == "shuffled" else data
-    clock.lap("load")
-    network = network_of(job, data.info, device)
-    rng_state.seed_all(job.seed)
-    registry = load_registry()
-    weight_hash = network.weight_hash()
-    with locked_test_split(f"{job.method} learns"):
-        method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
-        clock.lap("build")
-        with keeper.stopper.deferred():
-            found = yield from searching(method, network, data, job.budget, job.seed, on_step, keeper)
-        clock.lap("search")
-        with diverging(found.curve):
-            ticket, relaxed, histogram = _take_ticket(job, method, network, data, weight_hash)
-        if network.weight_hash() != weight_hash:
-            raise ImpureError(f"{job.method} changed the frozen weights")
-    yield Rest()
-    keeper.stopper.check()  # Python swallows what a signal raises while an object is being deleted
-    n, sizes, unmasked = network.n, network.sizes, network.inspection.unmasked_share
-    layers = _layers(network, ticket)
-    del method, network
-    gc.collect()
-    write_ticket(folder / CANDIDATE, ticket)
-    clock.lap("ticket")
-    with diverging(found.curve):
-        metrics, flags = _score(read_ticket(folder / CANDIDATE), data, device, tested=job.budget.scores == "test")
-    flags = [] if job.smoke else [*flags, *_sparsity_flag(job, metrics["sparsity"])]  # a few images say nothing
-    flags += [f"the mask does not decide {100 * unmasked:.3g}% of the weights"] if unmasked else []
-    clock.lap("evaluation")
-    hard = metrics["validation_accuracy"]
-    gap = relaxed["relaxed_accuracy"] - hard if hard is not None else None
-    seconds = clock.laps | found.seconds  # whose "search" counts every attempt
-    empty = [layer.name for layer, size in zip(layers, sizes, strict=True) if layer.density * size < 0.5]
-    flags += [f"no weight is left in {', '.join(empty)}"] if empty else []
-    scored = (data.test if job.budget.scores == "test" else data.validation).labels
-    return {
-        "status": "done",
-        "n": n,
-        "unmasked": unmasked,
-        "metrics": metrics | relaxed | {"binarisation_gap": gap},
-        "images": len(scored),
-        "chance": float(scored.bincount().max()) / len(scored),
-        "flags": flags,
-        "layers": layers,
-        "gate_histogram": histogram,
-        "seconds": seconds | {"total": sum(seconds[name] for name in clock.laps)},
-        "weight_hash": ticket.weight_hash,
-        "mask_hash": ticket.mask_hash,
-        "data_hash": data.data_hash,
-        "curve": found.curve,
-    }
+
+    def __init__(self, job: Job, folder: Path, data_root: Path, device: torch.device) -> None:
+        self.job, self.folder, self.data_root, self.device = job, folder, data_root, device
+        self.fields: dict[str, Any] = {}  # of the job's record
+        self.seconds: dict[str, float] = {}  # by phase
+
+    def begin(self, **how: Any) -> Search:
+        """Load the data, and build the network and the method; `how` are further arguments of the search."""
+        job = self.job
+        with self._timed("load"):
+            data = load_data(job.dataset, self.data_root, str(self.device), job.data_hash)
+            data = data.first(SMOKE_IMAGES, SMOKE_IMAGES // 2) if job.smoke else data
+            self.data = data.with_shuffled_labels(job.seed) if job.budget.labels == "shuffled" else data
+        with self._timed("build"):
+            network = network_of(job, data.info, self.device)
+            rng_state.seed_all(job.seed)
+            registry = load_registry()
+            self.fields = {"weight_hash": network.weight_hash(), "data_hash": data.data_hash}
+            settings = resolve_settings(job.method, job.settings, registry)
+            method = registry.find(job.method)(network, settings, job.sparsity)
+            return Search(method, network, self.data, job.budget, job.seed, **how)
+
+    def end(self, search: Search) -> None:
+        """Take the ticket that the search ends in, and write it as `CANDIDATE` into the job's folder.
+
+        Raises:
+            Diverged: A number that decides the result became infinite or NaN.
+            ImpureError: The method changed what it must leave alone.
+        """
+        network, expected = search.network, self.fields["weight_hash"]
+        with self._timed("ticket"), diverging(search.curve):
+            ticket, relaxed, histogram = _take_ticket(self.job, search.method, network, self.data, expected)
+            if network.weight_hash() != expected:
+                raise ImpureError(f"{self.job.method} changed the frozen weights")
+            write_ticket(self.folder / CANDIDATE, ticket)
+        layers = _layers(network, ticket)
+        sizes = zip(layers, network.sizes, strict=True)
+        empty = [layer.name for layer, size in sizes if layer.density * size < 0.5]
+        self.fields |= {
+            "status": "done",
+            "flags": [f"no weight is left in {', '.join(empty)}"] if empty else [],
+            "n": network.n,
+            "unmasked": network.inspection.unmasked_share,
+            "metrics": relaxed,
+            "layers": layers,
+            "gate_histogram": histogram,
+            "seconds": search.seconds,  # whose "search" counts every attempt
+            "mask_hash": ticket.mask_hash,
+            "curve": search.curve,
+        }
+
+    def score(self) -> dict[str, Any]:
+        """Score the ticket that was written; return all fields of the record.
+
+        Raises:
+            Diverged: The subnetwork gives infinite numbers or NaN.
+        """
+        job, fields = self.job, self.fields
+        with self._timed("evaluation"), diverging(fields["curve"]):
+            ticket = read_ticket(self.folder / CANDIDATE)
+            metrics, flags = _score(ticket, self.data, self.device, tested=job.budget.scores == "test")
+        flags = [] if job.smoke else [*flags, *_sparsity_flag(job, metrics["sparsity"])]  # a few images say nothing
+        if unmasked := fields["unmasked"]:
+            flags.append(f"the mask does not decide {100 * unmasked:.3g}% of the weights")
+        hard, relaxed = metrics["validation_accuracy"], fields["metrics"]
+        gap = relaxed["relaxed_accuracy"] - hard if hard is not None else None
+        total = sum(self.seconds.values()) + fields["seconds"]["search"]
+        labels = (self.data.test if job.budget.scores == "test" else self.data.validation).labels
+        return fields | {
+            "metrics": metrics | relaxed | {"binarisation_gap": gap},
+            "images": len(labels),
+            "chance": float(labels.bincount().max()) / len(labels),
+            "flags": [*flags, *fields["flags"]],
+            "seconds": self.seconds | fields["seconds"] | {"total": total},
+        }
+
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        start = perf_counter()
+        yield
+        self.seconds[phase] = perf_counter() - start
 
 
 @torch.no_grad()
@@ -221,16 +236,3 @@ def _layers(network: FrozenNetwork, ticket: Ticket) -> list[LayerDensity]:
         )
         for layer, part in zip(network.layers, ticket.mask.split(network.sizes), strict=True)
     ]
-
-
-class _Clock:
-    """Seconds between laps, by name."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self.last = perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = perf_counter()
-        self.laps[name] = now - self.last
-        self.last = now
