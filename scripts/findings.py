@@ -71,7 +71,8 @@ APPENDIX = (
 @cache
 def table_of(name: str) -> pd.DataFrame:
     """The records of a benchmark that may be compared, under the labels that its file has now."""
-    found = records.read(ROOT / "results" / name).under(jobs(load(name), load_registry()))
+    asked = jobs(load(name), load_registry())
+    found = records.read(ROOT / "results" / name).under(asked).only([job.id for job in asked])
     return frame(comparable(found.records.values()).compared)
 
 
