@@ -1,4 +1,4 @@
-"""`benchmarks/silent_units.py` against the same network computed by hand."""
+"""`scripts/silent_units.py` against the same network computed by hand."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.registry import load_registry
 from slt_bench.training import rng_state
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "silent_units.py"
+SCRIPT = Path(__file__).parents[1] / "scripts" / "silent_units.py"
 
 
 def run(*arguments):

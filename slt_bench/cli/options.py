@@ -105,7 +105,12 @@ class Execution:
     bundle_minutes: Annotated[float, typer.Option(help="Short jobs share a SLURM task of about that length.")] = 20.0
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between two checkpoints of a job.", min=0)] = 180.0
     pack: Annotated[
-        int, typer.Option(help="Jobs of one architecture, data set and budget that take their steps together.", min=1)
+        int,
+        typer.Option(
+            help="For GPUs: how many jobs of one architecture, data set and budget take their steps together; slower "
+            "on a CPU.",
+            min=1,
+        ),
     ] = 1
     probe: Annotated[bool, typer.Option(help="Measure a few steps of each kind of job whose cost no record tells.")] = (
         False

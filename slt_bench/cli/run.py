@@ -98,6 +98,8 @@ def run_selected(
     wish = settled(wish, planned, overview.found)
     root = preflight(chosen.todo, folders, data_root, wish, download=download, unmasked=selected.benchmark.unmasked)
     plan = make_plan(planned, overview.found, wish)
+    for note in plan.notes:
+        typer.echo(note, err=True)
     ours = {key: stamp for key, stamp in before.items() if key in chosen.ids}
     work = make_work(plan, (*chosen.todo, *chosen.elsewhere), selected.folder, root, overview.superseded() | ours)
     _run(selected, plan, work, len(chosen.elsewhere), wait=wait)

@@ -223,6 +223,14 @@ def test_a_dry_run_takes_the_same_options_as_a_plan(end):
     assert end("run", *options, "--dry-run") == end("plan", *options)
 
 
+def test_a_pack_on_a_cpu_is_run_and_said_once_to_be_slower(end):
+    options = [*FLOOR, "--device", "cpu", "--executor", "inline", "--no-report"]
+    code, _, err = end("run", *options, "--pack", "3")
+    assert code == 0
+    assert err.count("--pack is for GPUs") == err.count("slower") == 1
+    assert "--pack" not in end("run", *options, "--rerun", "all")[2]
+
+
 def test_a_plan_tells_once_what_all_jobs_share(end):
     options = ["--methods", "gates,edgepopup", "--datasets", "digits", "--seeds", "0", "--device", "cpu"]
     alike, *rest = end("plan", *options, "--archs", "lenet300")[1].splitlines()

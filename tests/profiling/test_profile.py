@@ -192,7 +192,7 @@ def test_on_cuda():
 
 
 def test_the_yardstick_compares_a_plain_loop_with_a_dense_step():
-    script = Path(__file__).parents[2] / "benchmarks" / "yardstick.py"
+    script = Path(__file__).parents[2] / "scripts" / "yardstick.py"
     command = [sys.executable, str(script), "--arch", "lenet300", "--batch-size", "16", "--rounds", "2"]
     line = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.fullmatch(

@@ -31,6 +31,10 @@ SLURM_PARALLEL = 64
 Asked = Executor | Literal["auto"]
 EXECUTORS: Mapping[str, Asked] = {"auto": "auto", "inline": "inline", "local": "local", "slurm": "slurm"}
 
+PACK_ON_CPU = (
+    "--pack is for GPUs: on a CPU it is slower as a rule. Leave it out to run jobs one by one or side by side."
+)
+
 
 @dataclass(frozen=True)
 class ExecutionOptions:
@@ -130,6 +134,8 @@ def make_plan(jobs: Sequence[Job], found: LoadedRecords, wish: ExecutionOptions)
     """
     wish.check()
     plan = _on_this_machine(jobs, found, wish)
+    if wish.pack > 1 and plan.device == "cpu":
+        plan = replace(plan, notes=(PACK_ON_CPU,))
     if wish.probe:
         plan = _probed(plan)
     if plan.executor == "slurm" and jobs:
@@ -284,7 +290,7 @@ def _probed(plan: Plan) -> Plan:
     torch.set_num_threads(before)
     source = f"a probe on {provenance(torch.device(here))['hardware']}"
     costs = plan.costs.and_also(measured, source) if measured else plan.costs
-    return replace(plan, costs=costs, notes=tuple(notes))
+    return replace(plan, costs=costs, notes=(*plan.notes, *notes))
 
 
 def _arrays(plan: Plan) -> list[Array]:

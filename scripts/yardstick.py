@@ -1,6 +1,6 @@
 """Dense training in plain PyTorch, timed beside the suite's own: what the frozen network costs before any gate.
 
-    python benchmarks/yardstick.py --arch resnet18 --batch-size 256 --precision bf16
+    python scripts/yardstick.py --arch resnet18 --batch-size 256 --precision bf16
 
 The loop is what one would write in a file of its own: images on the device, flipped and shifted there (one shift a
 batch), channels last, a fused optimiser. Both take four steps in turn, and the ratio is the median of such rounds'.

@@ -1,6 +1,6 @@
 """Which units a search silences: how many ReLUs of each layer answer no image at all, step by step.
 
-    python benchmarks/silent_units.py paper_cpu_conv2 gates --sparsity 0.9 --seed 1
+    python scripts/silent_units.py paper_cpu_conv2 gates --sparsity 0.9 --seed 1
 
 A unit, or a channel of a convolution, that is zero for every image has no gradient left, and what leads to it does not
 learn until it answers again (Lu et al. 2019, "Dying ReLU and initialization"). The search is that of the benchmark's
