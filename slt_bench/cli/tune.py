@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slt_bench.cli.options import DataRoot, Execution, Plugins, Results, Selected, checked_wish, takes, use_plugins
+from slt_bench.cli.options import DataRoot, Plugins, Results, Selected, check_execution, takes, use_plugins
+from slt_bench.execution.planning.options import ExecutionOptions
 
 if TYPE_CHECKING:
     from tomlkit.items import Item, Key, Table
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 BARE = r"(?<!\r)\n"  # a line end of Unix, where files of Windows have two characters
 
 
-@takes(Execution)
+@takes(ExecutionOptions)
 def tune(
-    execution: Execution,
+    options: ExecutionOptions,
     name: Annotated[str, typer.Argument(help="A benchmark of the suite's, or the path of a .toml file.")],
     methods: Annotated[str | None, typer.Option(help="Comma list or globs [default: the file's choice].")] = None,
     write: Annotated[bool, typer.Option(help="Write the winners into the benchmark's file.")] = True,
@@ -42,7 +43,7 @@ def tune(
 
     `slt_bench tune my.toml --methods my_method --no-write`
     """
-    wish = checked_wish(execution, starts=not dry_run)
+    check_execution(options, starts=not dry_run)
     from slt_bench import records
     from slt_bench.analysis.winners import winners
     from slt_bench.cli.run import run_selected
@@ -63,7 +64,7 @@ def tune(
     cells = jobs(tried, registry, shared=True, hash_of=read)
     once = {job.id: job for job in reversed(cells)}  # labels may share a job: the first one's name
     selected = Selected(tried, list(reversed(once.values())), results / tried.name)
-    run_selected(selected, wish, data_root, rerun="stale", dry_run=dry_run)
+    run_selected(selected, options, data_root, rerun="stale", dry_run=dry_run)
     if dry_run:
         return
     there = records.read(selected.folder).records

@@ -160,6 +160,13 @@ def test_by_default_a_job_on_its_own_runs_here_and_several_run_in_processes(end,
     assert [attempts[seed].pid == os.getpid() for seed in "012"] == [True, False, False]
 
 
+def test_a_job_on_its_own_runs_here_however_many_might_run_at_once(end, cwd, cores):
+    cores(2)
+    options = ["--seeds", "0", "--max-parallel", "2", "--device", "cpu", "--no-report"]
+    assert end("run", *FLOOR, *options)[0] == 0
+    assert [read_attempts(place)[0].executor for place in places(cwd)] == ["inline"]
+
+
 @pytest.mark.parametrize(
     ("gpus", "options", "told"),
     [
