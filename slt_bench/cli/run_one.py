@@ -28,10 +28,11 @@ def run_one(
     from slt_bench import records
     from slt_bench.cli.preflight import preflight
     from slt_bench.execution.executors.inline import run_inline
-    from slt_bench.execution.planning.plan import make_plan, make_work, stamps
+    from slt_bench.execution.planning.plan import make_plan, make_work
     from slt_bench.execution.planning.select import select_jobs
     from slt_bench.execution.worker.signals import Stopped, Stopper
     from slt_bench.records.status import job_status
+    from slt_bench.records.superseded import superseding
     from slt_bench.utils.errors import UserError
 
     if options.executor not in ("auto", "inline"):
@@ -39,7 +40,6 @@ def run_one(
     options = replace(options, executor="inline")
     use_plugins(selection.plugins)
     job, folder = _find(text, selection, data_root)
-    superseded = stamps([job], folder)
     overview = job_status([job], folder)
     chosen = select_jobs([job], overview, rerun=rerun)
     if not (chosen.todo or chosen.elsewhere):
@@ -52,8 +52,8 @@ def run_one(
     plan = make_plan([job], overview.found, options)
     root = preflight([job], (folder,), data_root, plan, download=False, unmasked="allow")  # a run has taken it
     try:
-        with Stopper() as stopper:
-            run_inline(make_work(plan, plan.jobs, folder, root, superseded), _Waiting(), stopper, echoes=True)
+        with Stopper() as stopper, superseding(folder, chosen.todo, overview.found):
+            run_inline(make_work(plan, plan.jobs, folder, root), _Waiting(), stopper, echoes=True)
     except Stopped as stopped:
         typer.echo(f"slt_bench: {stopped}. The same command goes on from the checkpoint.", err=True)
         raise typer.Exit(3) from None

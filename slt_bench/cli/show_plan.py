@@ -38,7 +38,7 @@ def show_plan(selected: Selected, overview: JobStatuses, todo: Sequence[Job], op
         console.print(_where(plan))
     if plan.arrays:
         console.print(_arrays(plan.arrays))
-        for text in scripts(plan, make_work(plan, plan.jobs, selected.folder, default_root(), {})):
+        for text in scripts(plan, make_work(plan, plan.jobs, selected.folder, default_root())):
             console.rule("what sbatch would be given")
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 

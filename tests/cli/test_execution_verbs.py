@@ -425,6 +425,7 @@ def test_one_job_is_run_again_where_that_is_said(ran, cwd):
     code, out, _ = ran("run", "--job", place.name, "--rerun", "all")
     assert (code, out) == (0, f"done: results/tiny/{place.name}\n")
     assert (place / records.RECORD).read_text() != before
+    assert (place / "record.superseded-1.json").read_text() == before
     assert len(read_attempts(place)) == 2
     assert len(read_attempts(places(cwd)[1])) == 1, "the others are left alone"
 

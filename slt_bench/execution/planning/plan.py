@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from slt_bench import records
 from slt_bench.execution.executors.inline import run_inline
 from slt_bench.execution.executors.local import Slot, make_slots, run_local
 from slt_bench.execution.executors.slurm import queue
@@ -99,15 +98,7 @@ def complete(plan: Plan) -> Plan:
     return replace(plan, arrays=tuple(_arrays(plan))) if plan.executor == "slurm" and plan.jobs else plan
 
 
-def stamps(jobs: Sequence[Job], folder: Path) -> dict[str, str]:
-    """What tells the records that jobs have now from any later ones, by id; taken before anybody looks at states."""
-    found = {job.id: records.checksum(folder / job.folder) for job in jobs}
-    return {key: stamp for key, stamp in found.items() if stamp}
-
-
-def make_work(
-    plan: Plan, jobs: Sequence[Job], folder: Path, data_root: Path, superseded: Mapping[str, str]
-) -> TaskSpec:
+def make_work(plan: Plan, jobs: Sequence[Job], folder: Path, data_root: Path) -> TaskSpec:
     """The plan's jobs, and those that wait or run elsewhere, as plain data.
 
     Args:
@@ -115,12 +106,10 @@ def make_work(
         jobs: Which.
         folder: `results/<benchmark>`.
         data_root: The folder of data sets.
-        superseded: What tells records that are to be replaced, as from `stamps`; may name other jobs too.
     """
     context = Context(data_root.absolute(), plan.device, plan.options.asked_threads, plan.options.checkpoint_seconds)
     return TaskSpec(
         jobs=tuple(jobs),
-        superseded={job.id: superseded[job.id] for job in jobs if job.id in superseded},
         folder=folder.absolute(),
         context=context,
         plugins=plugin_folders(),
@@ -146,7 +135,7 @@ def carry_out(plan: Plan, work: TaskSpec, jobs: Sequence[Job], watcher: Progress
     """
     if not work.jobs:
         return
-    run = runs.begin(work.folder, plan.executor, jobs, [[job] for job in work.jobs], work.superseded)
+    run = runs.begin(work.folder, plan.executor, jobs, [[job] for job in work.jobs])
     try:
         if plan.executor == "local":
             run_local(work, watcher, stopper, plan.slots, plan.cores)
