@@ -100,23 +100,12 @@ def takes(*groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]
     return decorate
 
 
-def check_execution(options: ExecutionOptions, *, starts: bool) -> None:
+def check_execution(options: ExecutionOptions) -> None:
     """Find out whether jobs can be run as the options say.
 
-    Args:
-        options: The options of execution.
-        starts: Whether jobs are to be started: then the local executor's server, where it may be needed, loads while
-            this process does.
-
     Raises:
-        UserError: One of them cannot be used here.
+        UserError: One of the options cannot be used here.
     """
-    from slt_bench.execution.executors.fork_server import start_server
-    from slt_bench.utils.cores import count_cores
-
-    may_fit = options.executor == "auto" and count_cores() > 1 and options.max_parallel != 1
-    if starts and (options.executor == "local" or may_fit) and not options.slurm:
-        start_server()
     load_torch(OPTIMISERS)
     options.check()
 

@@ -7,7 +7,7 @@ from slt_bench.execution.planning.options import ExecutionOptions
 @takes(Selection, ExecutionOptions)
 def plan(selection: Selection, options: ExecutionOptions, data_root: DataRoot = None) -> None:
     """Show what `run` with the same options would do, and what it will cost, without doing it."""
-    check_execution(options, starts=False)
+    check_execution(options)
     from slt_bench.cli.show_plan import show_plan
     from slt_bench.execution.executors.slurm.follow import refresh
     from slt_bench.execution.planning.select import select_jobs

@@ -52,7 +52,7 @@ def run(
 
     `slt_bench run --benchmark lenet_mnist --executor slurm --slurm partition=main`
     """
-    check_execution(options, starts=not (job or dry_run))
+    check_execution(options)
     if job:
         from slt_bench.cli.run_one import run_one
 

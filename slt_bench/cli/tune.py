@@ -43,7 +43,7 @@ def tune(
 
     `slt_bench tune my.toml --methods my_method --no-write`
     """
-    check_execution(options, starts=not dry_run)
+    check_execution(options)
     from slt_bench import records
     from slt_bench.analysis.winners import winners
     from slt_bench.cli.run import run_selected

@@ -21,7 +21,7 @@ class ExecutionOptions:
     executor: Annotated[
         str,
         typer.Option(
-            help="inline (this process), local (a process a job), slurm, or auto: local where several jobs fit."
+            help="inline (this process), local (worker processes), slurm, or auto: local where several jobs fit."
         ),
     ] = "auto"
     max_parallel: Annotated[
