@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from slt_bench.execution.planning.options import ExecutionOptions
 from slt_bench.utils.import_torch import OPTIMISERS, load_torch
 
 if TYPE_CHECKING:
-    from slt_bench.execution.planning.plan import ExecutionOptions
     from slt_bench.jobs.benchmark import Benchmark, Entry, Job
     from slt_bench.registry import Registry
 
@@ -74,49 +74,6 @@ class Selected:
     folder: Path
 
 
-@dataclass(frozen=True)
-class Execution:
-    """The options of `plan` and `run` that say where and how jobs run."""
-
-    executor: Annotated[
-        str,
-        typer.Option(
-            help="inline (this process), local (a process a job), slurm, or auto: local where several jobs fit."
-        ),
-    ] = "auto"
-    max_parallel: Annotated[
-        int | None, typer.Option(help="Jobs (slurm: tasks) at once [default: what fits; slurm: 64].", min=1)
-    ] = None
-    jobs_per_gpu: Annotated[int, typer.Option(help="Jobs that share a GPU on this machine.", min=1)] = 1
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            help="CPU threads of a job; other numbers may give other masks, so each record says how many it had "
-            "[default: OMP_NUM_THREADS, else by the size of the job's step].",
-            min=1,
-        ),
-    ] = None
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1; on SLURM, cuda asks for a GPU a task.")] = (
-        "auto"
-    )
-    slurm: Annotated[
-        list[str] | None, typer.Option(help="As partition=gpu,mem_gb=16,timeout_min=240; may be repeated.")
-    ] = None
-    bundle_minutes: Annotated[float, typer.Option(help="Short jobs share a SLURM task of about that length.")] = 20.0
-    checkpoint_seconds: Annotated[float, typer.Option(help="Time between two checkpoints of a job.", min=0)] = 180.0
-    pack: Annotated[
-        int,
-        typer.Option(
-            help="For GPUs: how many jobs of one architecture, data set and budget take their steps together; slower "
-            "on a CPU.",
-            min=1,
-        ),
-    ] = 1
-    probe: Annotated[bool, typer.Option(help="Measure a few steps of each kind of job whose cost no record tells.")] = (
-        False
-    )
-
-
 def takes(*groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a verb, whose first parameters are of these classes, their fields as options of the command line."""
 
@@ -143,44 +100,14 @@ def takes(*groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]
     return decorate
 
 
-def wish_of(execution: Execution) -> "ExecutionOptions":
-    """What the options of execution ask for.
+def check_execution(options: ExecutionOptions) -> None:
+    """Find out whether jobs can be run as the options say.
 
     Raises:
-        UserError: One of them cannot be.
+        UserError: One of the options cannot be used here.
     """
     load_torch(OPTIMISERS)
-    from slt_bench.execution.planning.plan import EXECUTORS, ExecutionOptions
-    from slt_bench.jobs.parsing import parse_options
-    from slt_bench.utils.errors import unknown
-
-    if execution.executor not in EXECUTORS:
-        raise unknown("executor", execution.executor, EXECUTORS)
-    values = {field.name: getattr(execution, field.name) for field in fields(execution)}
-    values |= {"slurm": parse_options(execution.slurm or ()), "executor": EXECUTORS[execution.executor]}
-    return ExecutionOptions(**values)
-
-
-def checked_wish(execution: Execution, *, starts: bool) -> "ExecutionOptions":
-    """What the options of execution ask for, nothing wrong with it.
-
-    Args:
-        execution: The options.
-        starts: Whether jobs are to be started: then the local executor's server, where it may be needed, loads while
-            this process does.
-
-    Raises:
-        UserError: One of them cannot be.
-    """
-    from slt_bench.execution.executors.fork_server import start_server
-    from slt_bench.utils.cores import count_cores
-
-    may_fit = execution.executor == "auto" and count_cores() > 1 and execution.max_parallel != 1
-    if starts and (execution.executor == "local" or may_fit) and not execution.slurm:
-        start_server()
-    wish = wish_of(execution)
-    wish.check()
-    return wish
+    options.check()
 
 
 def use_plugins(folders: list[Path] | None) -> None:

@@ -1,12 +1,13 @@
 """`plan`: what a run would do."""
 
-from slt_bench.cli.options import DataRoot, Execution, Selection, check_networks, select, takes, wish_of
+from slt_bench.cli.options import DataRoot, Selection, check_execution, check_networks, select, takes
+from slt_bench.execution.planning.options import ExecutionOptions
 
 
-@takes(Selection, Execution)
-def plan(selection: Selection, execution: Execution, data_root: DataRoot = None) -> None:
+@takes(Selection, ExecutionOptions)
+def plan(selection: Selection, options: ExecutionOptions, data_root: DataRoot = None) -> None:
     """Show what `run` with the same options would do, and what it will cost, without doing it."""
-    wish = wish_of(execution)
+    check_execution(options)
     from slt_bench.cli.show_plan import show_plan
     from slt_bench.execution.executors.slurm.follow import refresh
     from slt_bench.execution.planning.select import select_jobs
@@ -16,4 +17,4 @@ def plan(selection: Selection, execution: Execution, data_root: DataRoot = None)
     check_networks(selected.jobs, selected.benchmark.unmasked)
     refresh(selected.folder)
     overview = job_status(selected.jobs, selected.folder)
-    show_plan(selected, overview, select_jobs(selected.jobs, overview, executor=wish.executor).todo, wish)
+    show_plan(selected, overview, select_jobs(selected.jobs, overview, executor=options.executor).todo, options)

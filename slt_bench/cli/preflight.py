@@ -10,7 +10,7 @@ from slt_bench.cli.options import check_networks, left_out
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slt_bench.execution.planning.plan import ExecutionOptions
+    from slt_bench.execution.planning.plan import Plan
     from slt_bench.jobs.benchmark import Job
 
 
@@ -18,7 +18,7 @@ def preflight(
     todo: "Sequence[Job]",
     folders: tuple[Path, ...],
     data_root: Path | None,
-    wish: "ExecutionOptions",
+    plan: "Plan",
     *,
     download: bool,
     unmasked: str,
@@ -29,7 +29,7 @@ def preflight(
         todo: The jobs that are to be started.
         folders: That will be written to.
         data_root: As the user named it; None for the default.
-        wish: How jobs are to be run.
+        plan: How jobs are to be run.
         download: Whether missing data sets are fetched.
         unmasked: As of `check_networks`.
 
@@ -42,7 +42,6 @@ def preflight(
     from slt_bench.data.decoded import decoded
     from slt_bench.data.fetch import fetch
     from slt_bench.data.root import is_present
-    from slt_bench.utils.device import pick_device
 
     root = data_root or default_root()
     check_networks(todo, unmasked)
@@ -55,5 +54,5 @@ def preflight(
             fetch(find(dataset), root, tell=typer.echo)
         if is_folder(dataset):
             decoded(dataset, root, lambda text: typer.echo(text, err=True), data_hash)
-        load(dataset, root, pick_device(wish.device) if wish.executor == "inline" else "cpu", data_hash)
+        load(dataset, root, plan.device if plan.executor == "inline" else "cpu", data_hash)
     return root

@@ -8,26 +8,28 @@ import typer
 
 from slt_bench.cli.options import (
     DataRoot,
-    Execution,
     Selected,
     Selection,
+    check_execution,
     check_networks,
-    checked_wish,
     select,
     takes,
 )
+from slt_bench.execution.planning.options import ExecutionOptions
 
 if TYPE_CHECKING:
-    from slt_bench.execution.planning.plan import ExecutionOptions, Plan
+    from slt_bench.execution.planning.plan import Plan
+    from slt_bench.execution.planning.select import JobsToRun
     from slt_bench.execution.worker.task_spec import TaskSpec
+    from slt_bench.records import LoadedRecords
     from slt_bench.records.status import JobStatuses
     from slt_bench.report.build import ReportSource
 
 
-@takes(Selection, Execution)
+@takes(Selection, ExecutionOptions)
 def run(
     selection: Selection,
-    execution: Execution,
+    options: ExecutionOptions,
     data_root: DataRoot = None,
     rerun: Annotated[str, typer.Option(help="Also run jobs again that are: failed, stale, all (comma list).")] = "",
     job: Annotated[str | None, typer.Option(help="Only this job, here, showing its log: its id, or its name.")] = None,
@@ -50,21 +52,21 @@ def run(
 
     `slt_bench run --benchmark lenet_mnist --executor slurm --slurm partition=main`
     """
-    wish = checked_wish(execution, starts=not (job or dry_run))
+    check_execution(options)
     if job:
         from slt_bench.cli.run_one import run_one
 
-        run_one(job, selection, wish, data_root, rerun, dry_run=dry_run)
+        run_one(job, selection, options, data_root, rerun, dry_run=dry_run)
         return
     selected = select(selection, data_root)
     drawn = reports if report else None
-    if run_selected(selected, wish, data_root, drawn, rerun, wait=wait, download=download, dry_run=dry_run):
+    if run_selected(selected, options, data_root, drawn, rerun, wait=wait, download=download, dry_run=dry_run):
         _finish(selected, drawn)
 
 
 def run_selected(
     selected: Selected,
-    wish: "ExecutionOptions",
+    options: ExecutionOptions,
     data_root: Path | None,
     reports: Path | None = None,
     rerun: str = "",
@@ -76,48 +78,51 @@ def run_selected(
     """Run the jobs that have no record yet, or show what would be done; whether they were run."""
     from slt_bench.cli.preflight import preflight
     from slt_bench.execution.executors.slurm.follow import refresh
-    from slt_bench.execution.planning.plan import make_plan, make_work, settled, stamps
+    from slt_bench.execution.planning.plan import complete, make_plan, make_work
     from slt_bench.execution.planning.select import select_jobs
     from slt_bench.records.status import job_status
 
     refresh(selected.folder)
-    before = stamps(selected.jobs, selected.folder)
     overview = job_status(selected.jobs, selected.folder)
     if not dry_run:
         for told in overview.data_changes(selected.jobs):
             typer.echo(told, err=True)
-    chosen = select_jobs(selected.jobs, overview, rerun=rerun, executor=wish.executor)
+    chosen = select_jobs(selected.jobs, overview, rerun=rerun, executor=options.executor)
     if dry_run:
         from slt_bench.cli.show_plan import show_plan
 
         check_networks(selected.jobs, selected.benchmark.unmasked)
-        show_plan(selected, overview, chosen.todo, wish)
+        show_plan(selected, overview, chosen.todo, options)
         return False
     folders = (selected.folder, reports) if reports else (selected.folder,)
-    planned = chosen.todo if wish.executor == "slurm" else (*chosen.todo, *chosen.elsewhere)
-    wish = settled(wish, planned, overview.found)
-    root = preflight(chosen.todo, folders, data_root, wish, download=download, unmasked=selected.benchmark.unmasked)
-    plan = make_plan(planned, overview.found, wish)
+    planned = chosen.todo if options.executor == "slurm" else (*chosen.todo, *chosen.elsewhere)
+    plan = make_plan(planned, overview.found, options)
+    root = preflight(chosen.todo, folders, data_root, plan, download=download, unmasked=selected.benchmark.unmasked)
+    plan = complete(plan)
     for note in plan.notes:
         typer.echo(note, err=True)
-    ours = {key: stamp for key, stamp in before.items() if key in chosen.ids}
-    work = make_work(plan, (*chosen.todo, *chosen.elsewhere), selected.folder, root, overview.superseded() | ours)
-    _run(selected, plan, work, len(chosen.elsewhere), wait=wait)
+    work = make_work(plan, (*chosen.todo, *chosen.elsewhere), selected.folder, root)
+    _run(selected, plan, work, chosen, overview.found, wait=wait)
     return True
 
 
-def _run(selected: Selected, plan: "Plan", work: "TaskSpec", elsewhere: int, *, wait: bool) -> None:
+def _run(
+    selected: Selected, plan: "Plan", work: "TaskSpec", chosen: "JobsToRun", found: "LoadedRecords", *, wait: bool
+) -> None:
     """Run what is to be run, and wait for what others are at; a signal ends it with exit code 3."""
     from slt_bench.cli.progress import watch
     from slt_bench.execution.executors.slurm.follow import follow
     from slt_bench.execution.planning.plan import carry_out, submit
     from slt_bench.execution.worker.signals import Stopped, Stopper
+    from slt_bench.records.superseded import superseding
     from slt_bench.utils.text import pluralize
 
+    again = False
     try:
         with (
             Stopper() as stopper,
-            watch(len(work.jobs) - elsewhere, elsewhere, len(selected.jobs)) as watcher,
+            watch(len(chosen.todo), len(chosen.elsewhere), len(selected.jobs)) as watcher,
+            superseding(selected.folder, chosen.todo, found) as again,
         ):
             if plan.executor != "slurm":
                 carry_out(plan, work, selected.jobs, watcher, stopper)
@@ -129,16 +134,16 @@ def _run(selected: Selected, plan: "Plan", work: "TaskSpec", elsewhere: int, *, 
             if wait:
                 follow(work, watcher)
     except Stopped as stopped:
-        typer.echo(f"slt_bench: {_farewell(plan, work, stopped.signum)}", err=True)
+        typer.echo(f"slt_bench: {_farewell(plan, stopped.signum, again=again)}", err=True)
         raise typer.Exit(3) from None
 
 
-def _farewell(plan: "Plan", work: "TaskSpec", signum: int) -> str:
+def _farewell(plan: "Plan", signum: int, *, again: bool) -> str:
     how = "stopped" if signum == signal.SIGINT else f"stopped by {signal.Signals(signum).name}"
     if plan.executor == "slurm":
         return f"{how} waiting. What was submitted goes on: `status --watch` shows it, `cancel` ends it."
-    again = " (with --rerun it starts over with what has ended)" if work.superseded else ""
-    return f"{how}. What has ended is kept; the same command goes on from there{again}."
+    over = " (with --rerun it starts over with what has ended)" if again else ""
+    return f"{how}. What has ended is kept; the same command goes on from there{over}."
 
 
 def _finish(selected: Selected, reports: Path | None) -> None:

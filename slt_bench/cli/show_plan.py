@@ -10,16 +10,17 @@ from slt_bench.cli.options import Selected, left_out
 from slt_bench.cli.screen import screen
 from slt_bench.data import default_root, find
 from slt_bench.execution.planning.arrays import Array
-from slt_bench.execution.planning.plan import ExecutionOptions, Plan, make_plan, make_work, scripts
+from slt_bench.execution.planning.options import ExecutionOptions
+from slt_bench.execution.planning.plan import Plan, complete, make_plan, make_work, scripts
 from slt_bench.jobs.benchmark import Job
 from slt_bench.network.inspection import inspect
 from slt_bench.records.status import ORDER, JobStatuses
 from slt_bench.utils.text import duration, pluralize
 
 
-def show_plan(selected: Selected, overview: JobStatuses, todo: Sequence[Job], wish: ExecutionOptions) -> None:
+def show_plan(selected: Selected, overview: JobStatuses, todo: Sequence[Job], options: ExecutionOptions) -> None:
     """What all jobs share; a row for each method and network, jobs by state; what is to be run, and its cost."""
-    plan = make_plan(todo, overview.found, wish)
+    plan = complete(make_plan(todo, overview.found, options))
     console = screen()
     alike, cells = _cells(selected, overview)
     if alike:
@@ -37,7 +38,7 @@ def show_plan(selected: Selected, overview: JobStatuses, todo: Sequence[Job], wi
         console.print(_where(plan))
     if plan.arrays:
         console.print(_arrays(plan.arrays))
-        for text in scripts(plan, make_work(plan, plan.jobs, selected.folder, default_root(), {})):
+        for text in scripts(plan, make_work(plan, plan.jobs, selected.folder, default_root())):
             console.rule("what sbatch would be given")
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -100,13 +101,13 @@ def _where(plan: Plan) -> str:
         gpus = {slot.gpu for slot in plan.slots} - {None}
         on = pluralize(len(gpus), "GPU") if gpus else "the CPU"
         return f"They would run {len(plan.slots)} at once on {on} of this machine{_threads(plan)}."
-    how = f"{plan.wish.pack} of a kind together" if plan.wish.pack > 1 else "one after another"
+    how = f"{plan.options.pack} of a kind together" if plan.options.pack > 1 else "one after another"
     return f"They would run {how} in this process, on {plan.device}{_threads(plan)}."
 
 
 def _threads(plan: Plan) -> str:
     """The CPU threads of the jobs in words, as in ", 1 to 4 threads each"; empty where torch decides."""
-    asked = plan.wish.asked_threads
+    asked = plan.options.asked_threads
     each = set(plan.threads.values()) or ({asked} if asked else {slot.threads for slot in plan.slots})
     if not each:
         return ""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slt_bench.cli.options import DataRoot, Execution, Plugins, Results, Selected, checked_wish, takes, use_plugins
+from slt_bench.cli.options import DataRoot, Plugins, Results, Selected, check_execution, takes, use_plugins
+from slt_bench.execution.planning.options import ExecutionOptions
 
 if TYPE_CHECKING:
     from tomlkit.items import Item, Key, Table
 
     from slt_bench.analysis.winners import Winner
-    from slt_bench.execution.planning.plan import ExecutionOptions
     from slt_bench.jobs.benchmark import Benchmark, Job
     from slt_bench.jobs.tuning import Trial
     from slt_bench.records import Record
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 BARE = r"(?<!\r)\n"  # a line end of Unix, where files of Windows have two characters
 
 
-@takes(Execution)
+@takes(ExecutionOptions)
 def tune(
-    execution: Execution,
+    options: ExecutionOptions,
     name: Annotated[str, typer.Argument(help="A benchmark of the suite's, or the path of a .toml file.")],
     methods: Annotated[str | None, typer.Option(help="Comma list or globs [default: the file's choice].")] = None,
     write: Annotated[bool, typer.Option(help="Write the winners into the benchmark's file.")] = True,
@@ -46,7 +46,7 @@ def tune(
 
     `slt_bench tune my.toml --methods my_method --no-write`
     """
-    wish = checked_wish(execution, starts=not dry_run)
+    check_execution(options)
     from slt_bench.analysis.winners import finalists, winners
     from slt_bench.data.content import data_hash
     from slt_bench.jobs.benchmark import benchmark_files, load
@@ -63,7 +63,7 @@ def tune(
     tried = tuning_benchmark(benchmark, found)
     read = partial(data_hash, root=data_root, tell=partial(typer.echo, err=True))
     cells = jobs(tried, registry, shared=True, hash_of=read)
-    run = partial(_run, tried, folder=results / tried.name, wish=wish, data_root=data_root, dry_run=dry_run)
+    run = partial(_run, tried, folder=results / tried.name, options=options, data_root=data_root, dry_run=dry_run)
     there = run(cells)
     tune = benchmark.tune
     if dry_run:
@@ -87,7 +87,7 @@ def _run(
     cells: "Sequence[Job]",
     *,
     folder: Path,
-    wish: "ExecutionOptions",
+    options: "ExecutionOptions",
     data_root: Path | None,
     dry_run: bool,
 ) -> "list[Record]":
@@ -98,7 +98,7 @@ def _run(
 
     once = {job.id: job for job in reversed(cells)}  # labels may share a job: the first one's name
     selected = Selected(tried, list(reversed(once.values())), folder)
-    run_selected(selected, wish, data_root, rerun="stale", dry_run=dry_run)
+    run_selected(selected, options, data_root, rerun="stale", dry_run=dry_run)
     there = records.read(folder).records
     missing = [] if dry_run else [job.folder for job in selected.jobs if job.id not in there]
     if missing:

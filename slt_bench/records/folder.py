@@ -2,6 +2,7 @@
 
     results/<benchmark>/<method>-<arch>-<dataset>-s<sparsity>-seed<k>-<id>/
         job.json   curve.csv   ticket.slt   record.json        # record.json is written last: a job with one has ended
+        record.superseded-1.json                               # what a rerun replaces
         log.txt   attempts.jsonl   claim   progress.json   checkpoint.safetensors          # while and how it came about
     results/<benchmark>/runs/                                  # what was asked for, and SLURM's own logs
 
@@ -22,9 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from slt_bench.jobs.benchmark import Job
 from slt_bench.utils.errors import UserError
-from slt_bench.utils.files import add_checksum, checksum_of, remove_checksum, write_text
+from slt_bench.utils.files import add_checksum, remove_checksum, write_text
 
 RECORD, JOB, CURVE, TICKET, LINES = "record.json", "job.json", "curve.csv", "ticket.slt", "records.jsonl"
+SUPERSEDED = "record.superseded-*.json"
 GATE_BINS = 20
 Status = Literal["done", "diverged", "failed"]
 
@@ -154,10 +156,15 @@ class LoadedRecords:
 
 
 def read(folder: Path) -> LoadedRecords:
-    """Every record of a benchmark's folder: its `records.jsonl`, then its job folders, which win."""
+    """Every record of a benchmark's folder: its `records.jsonl`, then its job folders, which win.
+
+    A record that was set aside for a rerun counts nowhere until it is put back, nor does its line in `records.jsonl`.
+    """
     found = LoadedRecords()
     for number, line in enumerate(_lines(folder / LINES), start=1):
         found.add(line, f"{folder / LINES}:{number}")
+    for path in folder.glob(f"*/{SUPERSEDED}") if found.records else ():
+        found.records.pop(path.parent.name.rpartition("-")[2], None)
     for path in sorted(folder.glob(f"*/{RECORD}")):
         try:
             found.add(path.read_text(encoding="utf-8"), str(path))
@@ -187,14 +194,6 @@ def write(folder: Path, record: Record) -> None:
     if record.curve:
         write_text(folder / CURVE, curve_csv(record.curve))
     write_text(folder / RECORD, add_checksum(record.model_dump_json(indent=1)) + "\n")
-
-
-def checksum(folder: Path) -> str:
-    """What tells the record in a job's folder from any other; empty where there is none."""
-    try:
-        return checksum_of((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def curve_csv(curve: Sequence[dict[str, float]]) -> str:

@@ -9,13 +9,13 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records.lock import start_time, this_place
@@ -51,7 +51,6 @@ class Run(BaseModel):
         host, pid, process, place: The process that was asked; as in `Claim`.
         jobs: All that the selection meant, in its order, those with records included.
         units: Those that were to be run.
-        superseded: For jobs that were to be run again, the checksum of the record that they had, by id.
         user: Who asked.
         ended: When the run was over, UTC; empty while it is not.
     """
@@ -67,7 +66,6 @@ class Run(BaseModel):
     place: str
     jobs: tuple[Job, ...]
     units: tuple[Unit, ...]
-    superseded: dict[str, str] = Field(default_factory=dict)
     user: str = ""
     ended: str = ""
 
@@ -90,13 +88,7 @@ class Run(BaseModel):
         return [unit for unit in self.units if not unit.over and (unit.task or lives)]
 
 
-def begin(
-    folder: Path,
-    executor: Executor,
-    jobs: Sequence[Job],
-    todo: Sequence[Sequence[Job]],
-    superseded: Mapping[str, str] | None = None,
-) -> Run:
+def begin(folder: Path, executor: Executor, jobs: Sequence[Job], todo: Sequence[Sequence[Job]]) -> Run:
     """Note a run in a benchmark's folder. Runs that are over, and asked for nothing else, are forgotten.
 
     Args:
@@ -104,7 +96,6 @@ def begin(
         executor: Who will run it.
         jobs: All that the selection meant.
         todo: What is to be run, a list a unit.
-        superseded: As of `Run`.
 
     Raises:
         StorageError: It cannot be written.
@@ -120,7 +111,6 @@ def begin(
         place=this_place(),
         jobs=tuple(jobs),
         units=tuple(Unit(jobs=tuple(job.id for job in unit)) for unit in todo),
-        superseded=dict(superseded or {}),
         user=this_user(),
     )
     make_folder(folder / RUNS)

@@ -4,7 +4,7 @@ done, diverged, failed   as its record says
 stale      its method has changed since its record was made
 running    a living process holds its claim
 waiting    a run that is not over is to start it
-stopped    it was begun, or submitted, and its run ended before it did
+stopped    it was begun, submitted, or to be run again, and its run ended before it did
 dead       the process that holds its claim is gone
 missing    nobody has begun it
 """
@@ -22,6 +22,7 @@ from slt_bench.records.attempts import kept_fraction, read_attempts, read_progre
 from slt_bench.records.lock import JobLock, is_alive, read_claim
 from slt_bench.records.runs import Run, read_runs
 from slt_bench.records.staleness import is_stale
+from slt_bench.records.superseded import superseded
 from slt_bench.registry import Registry, fingerprints, load_registry
 from slt_bench.utils.text import pluralize
 
@@ -50,11 +51,6 @@ class JobStatuses:
     details: dict[str, str] = field(default_factory=dict)
     fractions: dict[str, float] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
-
-    def superseded(self) -> dict[str, str]:
-        """The checksums of the records that runs are about to replace, by job id."""
-        open_ = ((run, job) for run in self.runs for unit in run.open_units() for job in unit.jobs)
-        return {job: run.superseded[job] for run, job in open_ if job in run.superseded}
 
     def counts(self) -> dict[State, int]:
         """How many jobs are in each state; only states that occur."""
@@ -115,9 +111,9 @@ def job_status(
         place = folder / job.folder
         claim = read_claim(place) if job.folder in present else None
         state = _state(place, record, claim, over_tasks, lambda record: is_stale(record, registry, codes))
-        if job.id in waiting and state != "running" and (record is None or _is_superseded(place, waiting[job.id], job)):
+        if job.id in waiting and state != "running" and record is None:
             state = "waiting"
-        elif state == "missing" and (job.id in over or (job.folder in present and read_attempts(place))):
+        elif state == "missing" and (job.id in over or (job.folder in present and _was_begun(place))):
             state = "stopped"
         overview.states[job.id] = state
         if state in ("running", "dead", "stopped"):
@@ -130,9 +126,8 @@ def job_status(
     return overview
 
 
-def _is_superseded(folder: Path, run: Run, job: Job) -> bool:
-    """Whether the job's record is still the one that the run is to replace."""
-    return job.id in run.superseded and records.checksum(folder) == run.superseded[job.id]
+def _was_begun(folder: Path) -> bool:
+    return bool(read_attempts(folder) or superseded(folder))
 
 
 def _state(
@@ -157,6 +152,8 @@ def _details(state: State, folder: Path, claim: JobLock | None, over: str) -> st
     if state == "stopped":
         words += [last.outcome or "killed"] if last else []
         words += [over] if over else []
+    if aside := superseded(folder):
+        words.append(f"its last record, {aside[-1].name}, was set aside for a rerun")
     kept = kept_fraction(folder)
     if state == "running":
         words.append(f"{100 * (read_progress(folder) or kept or 0):.0f}%")

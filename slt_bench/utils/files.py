@@ -89,11 +89,6 @@ def remove_checksum(text: str) -> str:
     return body + "}"
 
 
-def checksum_of(text: str) -> str:
-    """The checksum that a sealed text says to have, which names it among all others; empty where it has none."""
-    return text.rpartition(_MARK)[2].rstrip().removesuffix('"}') if _MARK in text else ""
-
-
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -160,6 +160,13 @@ def test_by_default_a_job_on_its_own_runs_here_and_several_run_in_processes(end,
     assert [attempts[seed].pid == os.getpid() for seed in "012"] == [True, False, False]
 
 
+def test_a_job_on_its_own_runs_here_however_many_might_run_at_once(end, cwd, cores):
+    cores(2)
+    options = ["--seeds", "0", "--max-parallel", "2", "--device", "cpu", "--no-report"]
+    assert end("run", *FLOOR, *options)[0] == 0
+    assert [read_attempts(place)[0].executor for place in places(cwd)] == ["inline"]
+
+
 @pytest.mark.parametrize(
     ("gpus", "options", "told"),
     [
@@ -426,6 +433,7 @@ def test_one_job_is_run_again_where_that_is_said(ran, cwd):
     code, out, _ = ran("run", "--job", place.name, "--rerun", "all")
     assert (code, out) == (0, f"done: results/tiny/{place.name}\n")
     assert (place / records.RECORD).read_text() != before
+    assert (place / "record.superseded-1.json").read_text() == before
     assert len(read_attempts(place)) == 2
     assert len(read_attempts(places(cwd)[1])) == 1, "the others are left alone"
 

@@ -29,6 +29,7 @@ from slt_bench.method import Method, OptimizerSettings, straight_through
 from slt_bench.records import attempts
 from slt_bench.records.attempts import ATTEMPTS, CHECKPOINT, PROGRESS, kept_fraction, read_attempts, start_attempt
 from slt_bench.records.lock import CLAIM, lock_job, read_claim
+from slt_bench.records.superseded import set_aside, superseded
 from slt_bench.registry import load_registry
 from slt_bench.tickets.ticket import read_ticket
 from slt_bench.utils import tensor_file
@@ -80,9 +81,8 @@ class Place:
             self.attempt(Interrupting(*steps, how=how))
 
     def rerun(self):
-        """The same with a job that is to be run again, whatever record it has."""
-        known = {self.job.id: records.checksum(self.folder)}
-        self.work = self.work.model_copy(update={"superseded": known})
+        """Set the job's record aside, as a command does that runs it again."""
+        set_aside(self.folder, self.record)
 
     @property
     def record(self):
@@ -95,7 +95,7 @@ class Place:
     def files(self):
         """The files that are more than traces of an attempt."""
         own = (ATTEMPTS, LOG, records.JOB, f".{CLAIM}-lock")
-        return {path.name for path in self.folder.iterdir()} - set(own)
+        return {path.name for path in self.folder.iterdir()} - {*own, *(path.name for path in superseded(self.folder))}
 
 
 @pytest.fixture(autouse=True)
@@ -679,20 +679,21 @@ class TestSuperseded:
         assert (here.folder / records.RECORD).read_bytes() == before
         assert len(read_attempts(here.folder)) == 1
 
-    def test_the_old_record_stays_until_the_new_one_is_there(self, place):
+    def test_the_old_record_is_kept_and_counts_no_more(self, place):
         here = place()
         here.attempt()
         names = (records.RECORD, records.TICKET, records.CURVE)
-        before = {name: (here.folder / name).read_bytes() for name in names}
+        before = (here.folder / records.RECORD).read_bytes()
         first = here.record
         here.rerun()
         assert not here.work.has_ended(here.job)
         here.stop(30)
-        assert {name: (here.folder / name).read_bytes() for name in names} == before
         assert not here.work.has_ended(here.job)
+        assert records.read(here.folder.parent).records == {}
         assert here.attempt()
         assert here.work.has_ended(here.job)
-        assert (here.folder / records.RECORD).read_bytes() != before[records.RECORD]
+        assert [path.read_bytes() for path in superseded(here.folder)] == [before]
+        assert (here.folder / records.RECORD).read_bytes() != before
         assert measured(here.record) == measured(first)
         assert here.files() == set(names)
         watcher = Interrupting()

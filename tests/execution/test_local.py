@@ -1,4 +1,4 @@
-"""The executor of this machine: a process a job, which may die, fail, or be stopped."""
+"""The executor of this machine: worker processes, which may die, fail, or be stopped."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ from slt_bench.jobs.benchmark import Budget
 from slt_bench.records.attempts import kept_fraction, read_attempts, read_progress
 from slt_bench.records.lock import lock_job, read_claim, start_time
 from slt_bench.registry import VARIABLE
-from slt_bench.utils.errors import StorageError
+from slt_bench.utils.errors import StorageError, UserError
 
 PLUGIN = '''
 """Does by its seed: 0 dies always, 1 dies once after two checkpoints, 2 raises, others learn, slowly if asked to."""
@@ -152,6 +152,22 @@ def test_processes_measure_what_this_process_would(make_job, tmp_path, monkeypat
         assert read_claim(tmp_path / "local" / job.folder) is None
 
 
+def test_a_worker_lives_for_many_jobs(make_job, tmp_path):
+    jobs = [make_job(method="random_mask", seed=seed) for seed in range(4)]
+    run(jobs, tmp_path / "local", [Slot(1)])
+    attempts = [read_attempts(tmp_path / "local" / job.folder) for job in jobs]
+    assert len({attempt.pid for (attempt,) in attempts}) == 1
+
+
+def test_workers_that_never_begin_a_job_end_the_run_with_a_word(make_job, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "WORKER", "slt_bench.no_such_module")
+    with pytest.raises(
+        UserError, match="3 worker processes ended before they began a job"
+    ):
+        run([make_job()], tmp_path / "local", [Slot(1), Slot(1)])
+    assert children(os.getpid()) == {}
+
+
 def test_jobs_that_run_at_once_share_the_cores_by_the_threads_that_each_has(make_job, tmp_path):
     class Counting(Listener):
         taken = 0
@@ -242,18 +258,21 @@ import signal
 from pathlib import Path
 
 from slt_bench.method import Method
+from slt_bench.utils.errors import StorageError, UserError
 
 if os.getpid() != {parent}:
     names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MARK")
     text = json.dumps([os.environ.get(name) for name in names] + [os.getsid(0) == os.getpid()])
     (Path(__file__).parent / f"{{os.getpid()}}.json").write_text(text)
-    print("slt_bench: the disk is full", flush=True)
-    {end}
+    {imported}
 
 
 class Spy(Method):
     name, version, paper = "spy", 1, "a test"
     sparsity_control, purity = "exact", "frozen"
+
+    def __init__(self, *what):
+        raise StorageError("the disk is full")
 
     def gates(self):
         raise NotImplementedError
@@ -267,7 +286,7 @@ def test_a_process_sees_the_gpu_and_the_threads_of_its_slot(make_job, tmp_path, 
     monkeypatch.setattr(local, "DEATHS", 1)
     monkeypatch.setenv("MARK", "handed on")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
-    folder = plugin("spy", SPY.format(parent=os.getpid(), end="os.kill(os.getpid(), signal.SIGKILL)"))
+    folder = plugin("spy", SPY.format(parent=os.getpid(), imported="os.kill(os.getpid(), signal.SIGKILL)"))
     jobs = [make_job(method="spy", seed=seed) for seed in range(2)]
     listener = run(jobs, tmp_path / "local", [Slot(2, "7"), Slot(3)], plugins=(folder,))
     seen = [json.loads(path.read_text()) for path in folder.glob("*.json")]
@@ -276,7 +295,7 @@ def test_a_process_sees_the_gpu_and_the_threads_of_its_slot(make_job, tmp_path, 
 
 
 def test_a_disk_that_is_full_ends_the_whole_pool_with_the_reason(make_job, tmp_path, plugin):
-    folder = plugin("spy", SPY.format(parent=os.getpid(), end=f"os._exit({StorageError.exit_code})"))
+    folder = plugin("spy", SPY.format(parent=os.getpid(), imported=""))
     jobs = [make_job(method="spy", seed=0), make_job(seed=1)]
     with pytest.raises(StorageError, match="the disk is full"):
         run(jobs, tmp_path / "local", [Slot(1)], plugins=(folder,))
@@ -321,21 +340,16 @@ OPTIONS = [*CHOICE, *BUDGET, "--executor", "local", "--max-parallel", "2", "--th
 
 
 def children(parent):
-    """The processes for jobs that a process has had forked by its server, by id and start time."""
-    servers = [pid for pid in forked_by(parent) if is_server(pid)]
-    jobs = [pid for server in servers for pid in forked_by(server) if is_server(pid)]  # imports start programs too
-    return {pid: start_time(pid) for pid in jobs}
-
-
-def forked_by(pid):
+    """The workers of a process, by id and start time."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
+        started = [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+        return {pid: start_time(pid) for pid in started if is_worker(pid)}
+    return {}
 
 
-def is_server(pid):
+def is_worker(pid):
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return local.WORKER.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
 
 

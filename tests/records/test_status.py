@@ -14,6 +14,7 @@ from slt_bench.records.attempts import CHECKPOINT, end_attempt, start_attempt, w
 from slt_bench.records.lock import CLAIM, lock_job
 from slt_bench.records.runs import begin, close_units
 from slt_bench.records.status import job_status
+from slt_bench.records.superseded import set_aside
 from slt_bench.registry import fingerprints, load_registry
 from slt_bench.training.checkpoint import Checkpoint, write_checkpoint
 
@@ -247,13 +248,21 @@ def test_a_run_whose_job_folder_is_gone_leaves_it_missing(make_job, place, tmp_p
 
 def test_a_job_that_waits_to_be_run_again_is_waiting_until_its_new_record(make_job, put, place, tmp_path):
     put(make_job(), status="failed")
-    stamp = records.checksum(place)
-    run = begin(tmp_path, "local", [make_job()], [[make_job()]], {make_job().id: stamp})
+    run = begin(tmp_path, "local", [make_job()], [[make_job()]])
+    set_aside(place, records.read_one(place))
     assert state(make_job(), tmp_path) == "waiting"
     put(make_job(), seconds={"total": 11.0})
     assert state(make_job(), tmp_path) == "done"
     runs.end(tmp_path, run)
     assert state(make_job(), tmp_path) == "done"
+
+
+def test_a_job_whose_rerun_was_killed_is_stopped_and_says_where_its_last_record_is(make_job, put, place, tmp_path):
+    put(make_job())
+    set_aside(place, records.read_one(place))
+    overview = job_status([make_job()], tmp_path)
+    assert overview.states[make_job().id] == "stopped"
+    assert "its last record, record.superseded-1.json, was set aside for a rerun" in overview.details[make_job().id]
 
 
 def submitted(folder, job, claim_folder, **changes):

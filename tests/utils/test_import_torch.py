@@ -73,17 +73,10 @@ def test_a_command_loads_torch_without_the_collector_and_ends_with_it_frozen(com
     assert told == ["LOADS torch False", *["LOADS torch._dynamo False"] * trains, "FROZEN True"], out
 
 
-def test_what_is_forked_finds_all_of_it_loaded_and_frozen():
-    """A fork server is silent about what it cannot preload."""
-    code = """
-import gc, sys
-from slt_bench.execution.executors.fork_server import PRELOAD
-__import__(PRELOAD)
-print(gc.get_freeze_count() > 100_000)
-preloaded = {"torch._dynamo", "sklearn.datasets", "slt_bench.cli", "slt_bench.execution.executors.local_child"}
-print(preloaded <= sys.modules.keys())
-"""
-    assert _fresh(code).split() == ["True", "True"]
+def test_a_worker_loads_torch_as_a_command_does():
+    code = "import slt_bench.execution.executors.local_worker"
+    out = _fresh(f"{WATCH.replace('from slt_bench.cli import main', code)}")
+    assert out.splitlines() == ["LOADS torch False", "LOADS torch._dynamo False", "FROZEN True"]
 
 
 @pytest.mark.parametrize(

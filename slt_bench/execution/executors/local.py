@@ -1,239 +1,241 @@
-"""The executor of this machine: a fresh process a job, as many at once as there are slots."""
+"""The executor of this machine: worker processes that each take the next free job, until none is left."""
 
 import contextlib
+import json
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from bisect import bisect_right
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from slt_bench import records
-from slt_bench.execution.executors import local_child
-from slt_bench.execution.worker.log import LOG
 from slt_bench.execution.worker.run_job import failed_record
 from slt_bench.execution.worker.signals import Stopped, Stopper
 from slt_bench.execution.worker.task_spec import ProgressListener, TaskSpec
 from slt_bench.jobs.benchmark import Job
 from slt_bench.records.attempts import read_progress
-from slt_bench.records.lock import is_locked, lock_job
+from slt_bench.records.lock import lock_job
 from slt_bench.utils.cores import count_cores
 from slt_bench.utils.errors import StorageError, UserError
-from slt_bench.utils.files import make_folder, storage_error
 
+WORKER = "slt_bench.execution.executors.local_worker"
 LOOK_SECONDS = 0.1
-BUSY_SECONDS = 1.0  # before we look again at a job that somebody else is at
-DEATHS = 3  # of a job's processes, after which it has failed
-PATIENCE_SECONDS = 120.0  # for processes that were asked to stop and write their checkpoints
+DEATHS = 3  # of workers at a job, after which it has failed; or of workers before their first job
+PATIENCE_SECONDS = 120.0  # for workers that were asked to stop and write their checkpoints
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one job at a time.
+    """Where a worker runs.
 
     Attributes:
-        threads: CPU threads of its process, where the job has no number of its own.
-        gpu: The CUDA device that its process sees, as CUDA_VISIBLE_DEVICES names it; None hides them all.
+        threads: CPU threads of its jobs, where a job has no number of its own.
+        gpu: The CUDA device that it sees, as CUDA_VISIBLE_DEVICES names it; None hides them all.
     """
 
     threads: int
     gpu: str | None = None
 
     def environment(self) -> dict[str, str]:
-        """The environment of its processes."""
+        """The environment of its worker, which finds modules where this process does."""
         threads = str(self.threads)
         return os.environ | {
             "CUDA_VISIBLE_DEVICES": self.gpu or "",
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
         }
 
 
 @dataclass
-class _Child:
-    jobs: tuple[Job, ...]
+class _WorkerProcess:
+    """A worker as its run sees it.
+
+    Attributes:
+        slot: Where it runs.
+        process: Its process, in a session of its own: Ctrl-C is for the run, which passes it on.
+        jobs: At which it is, by id.
+        error: Why it ended, if it could say so.
+        rest: Of its events, a line that is not whole yet.
+    """
+
     slot: Slot
-    threads: int
-    process: ForkServerProcess
-    log: Path
+    process: subprocess.Popen[bytes]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    error: str = ""
+    rest: bytes = b""
+
+    def events(self) -> list[list[str]]:
+        """What it has said since it was asked last."""
+        assert self.process.stdout
+        *lines, self.rest = (self.rest + (self.process.stdout.read() or b"")).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def exit_code(self) -> int | None:
+        """Return how it has ended, None while it runs. It stays a zombie until `close`."""
+        found = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return found and (found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
+
+    def close(self) -> None:
+        """Let go of it after its end."""
+        with self.process:
+            return
 
 
 def run_local(
     work: TaskSpec, watcher: ProgressListener, stopper: Stopper, slots: Sequence[Slot], cores: int | None = None
 ) -> None:
-    """Run every open job in a process of its own.
+    """Run every open job in one of several worker processes.
 
-    Jobs start in their order, except that one that needs more cores than are free lets later ones go first.
-
-    A process that dies without a record is started again, and goes on from its checkpoint; one that dies `DEATHS` times
-    has failed.
+    Jobs start in their order, except that one that needs more cores than are free lets later ones go first. A worker
+    that dies is started again, and its job goes on from its checkpoint; a job whose workers died `DEATHS` times has
+    failed.
 
     Args:
         work: The jobs; their device is that of the slots.
-        watcher: Told of each step.
+        watcher: Is informed of each step.
         stopper: Knows whether this process is to stop.
-        slots: Where jobs run; at least one.
+        slots: One for each worker; at least one.
         cores: How many threads all running jobs may have together; a job that has more runs alone. None: any number.
 
     Raises:
-        Stopped: That was asked for; the processes have been asked too, and have ended.
-        StorageError: Files cannot be written; the processes have ended.
+        Stopped: That was asked for; the workers have been asked too, and have ended.
+        StorageError: Files cannot be written; the workers have ended.
+        UserError: Workers cannot be started, or end before they begin a job.
     """
-    _Pool(work, watcher, stopper, slots, cores).run()
+    with tempfile.TemporaryFile() as shared:
+        shared.write(work.model_dump_json().encode())
+        shared.flush()
+        _Pool(work, watcher, stopper, cores, shared.fileno()).run(slots)
 
 
 class _Pool:
     def __init__(
-        self, work: TaskSpec, watcher: ProgressListener, stopper: Stopper, slots: Sequence[Slot], cores: int | None
+        self, work: TaskSpec, watcher: ProgressListener, stopper: Stopper, cores: int | None, shared: int
     ) -> None:
-        self.work, self.watcher, self.stopper, self.cores = work, watcher, stopper, cores
-        self.free = deque(slots)
-        self.open = deque(work.packs(work.jobs))
-        self.children: list[_Child] = []
+        self.work, self.watcher, self.stopper, self.cores, self.shared = work, watcher, stopper, cores, shared
+        self.jobs = {job.id: job for job in work.jobs}
+        self.workers: list[_WorkerProcess] = []
         self.deaths: Counter[str] = Counter()
-        self.not_before: dict[str, float] = {}
+        self.idle_deaths = 0  # since a worker has begun a job
 
-    def run(self) -> None:
+    def run(self, slots: Sequence[Slot]) -> None:
         with self._ended_with_us():
-            while self.open or self.children:
-                self._start_some()
-                self._look_after_children()
-                left = [job for pack in self.open for job in pack]
-                if left and all(map(self._is_put_off, left)) and not self.children:
-                    self.watcher.waiting(left)
+            for slot in slots if self._left() else ():
+                self._start(slot)
+            while self.workers:
+                for worker in list(self.workers):
+                    self._look_after(worker)
                 time.sleep(LOOK_SECONDS)
 
-    def _start_some(self) -> None:
-        for _ in range(len(self.open)):
-            if not self.free:
-                return
-            whole = self.open.popleft()
-            if not self._has_room(whole[0]):
-                self.open.append(whole)
-                continue
-            pack = [job for job in whole if not self.work.has_ended(job)]
-            later = [job for job in pack if self._is_put_off(job) or self._is_elsewhere(job)]
-            self.open.extend((job,) for job in later)
-            if now := tuple(job for job in pack if job not in later):
-                with self.stopper.deferred():  # no process may be started and not be known
-                    self._start(now, self.free.popleft())
-
-    def _threads(self, job: Job, slot: Slot) -> int:
-        return self.work.context_of(job).threads or slot.threads
-
-    def _has_room(self, job: Job) -> bool:
-        taken = sum(one.threads for one in self.children)
-        return not taken or self.cores is None or taken + self._threads(job, self.free[0]) <= self.cores
-
-    def _is_elsewhere(self, job: Job) -> bool:
-        """Whether another living process is at the job; then we look again only after a while."""
-        if not is_locked(self.work.folder / job.folder):
-            return False
-        self.not_before[job.id] = time.monotonic() + BUSY_SECONDS
-        return True
-
-    def _is_put_off(self, job: Job) -> bool:
-        return self.not_before.get(job.id, 0.0) > time.monotonic()
-
-    def _start(self, jobs: tuple[Job, ...], slot: Slot) -> None:
-        threads = self._threads(jobs[0], slot)
+    def _start(self, slot: Slot) -> None:
         device = self.work.context.device if slot.gpu is None else "cuda"
-        context = replace(self.work.context, device=device, threads=threads)
-        one = self.work.only(jobs).model_copy(update={"context": context, "threads": {}})
-        folder = self.work.folder / jobs[0].folder
-        make_folder(folder)
-        _check_appendable(folder / LOG)
-        try:
-            process = local_child.start(one, folder / LOG, replace(slot, threads=threads).environment())
-        except (OSError, EOFError) as error:
-            self.free.append(slot)
-            for job in jobs:
-                self._after_death(job, f"could not be started ({error})")
+        words = map(str, (self.shared, device, slot.threads, self.cores or 0))
+        with self.stopper.deferred():  # no worker may be started and not be known
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", WORKER, *words],
+                    bufsize=0,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=slot.environment(),
+                    pass_fds=(self.shared,),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise UserError(f"No worker process can be started ({error}). Try fewer (--max-parallel).") from error
+            assert process.stdout
+            os.set_blocking(process.stdout.fileno(), False)
+            self.workers.append(_WorkerProcess(slot, process))
+
+    def _look_after(self, worker: _WorkerProcess) -> None:
+        code = worker.exit_code()
+        for event in worker.events():
+            self._take(worker, *event)
+        if code is not None:
+            self._bury(worker, code)
             return
-        self.children.append(_Child(jobs, slot, threads, process, folder / LOG))
-        for job in jobs:
-            self.watcher.started(job)
+        for job in worker.jobs.values():
+            fraction = read_progress(self.work.folder / job.folder)
+            if fraction is not None:
+                self.watcher.progressed(job, fraction)
 
-    def _look_after_children(self) -> None:
-        for one in list(self.children):
-            code = one.process.exitcode
-            if code is None:
-                for job in one.jobs:
-                    self._tell_progress(job)
-                continue
-            self.children.remove(one)
-            self.free.append(one.slot)
-            for job in one.jobs:
-                self._take(job, code, one.log)
+    def _take(self, worker: _WorkerProcess, event: str, text: str = "") -> None:
+        if event == "started":
+            self.idle_deaths = 0
+            worker.jobs[text] = self.jobs[text]
+            self.watcher.started(self.jobs[text])
+        elif event == "ended":
+            self._end(worker.jobs.pop(text))
+        elif event == "error":
+            worker.error = text
+        elif not any(one.jobs for one in self.workers):
+            self.watcher.waiting(self._left())
 
-    def _take(self, job: Job, code: int, log: Path) -> None:
-        """What becomes of a job whose process has ended; one of a pack that was no success is tried alone."""
-        if self.work.has_ended(job):
-            self.watcher.ended(records.read_one(self.work.folder / job.folder))
-        elif code == local_child.BUSY:
-            self.not_before[job.id] = time.monotonic() + BUSY_SECONDS
-            self.open.append((job,))
-        elif code == StorageError.exit_code:
-            raise StorageError(_last_line(log))
-        elif code == UserError.exit_code:
-            self._fail(job, _last_line(log))
-        else:
-            self._after_death(job, _how_it_ended(code))
+    def _left(self) -> list[Job]:
+        return [job for job in self.work.jobs if not self.work.has_ended(job)]
 
-    def _after_death(self, job: Job, how: str) -> None:
-        self.deaths[job.id] += 1
-        if self.deaths[job.id] < DEATHS:
-            self.watcher.told(f"The process of {job.folder} {how}; it is started again.")
-            self.open.append((job,))
-            return
-        memory = (
-            " Perhaps memory ran out: try fewer jobs at once (--max-parallel)."
-            if how == _how_it_ended(-signal.SIGKILL)
-            else ""
-        )
-        self._fail(job, f"Its process ended {DEATHS} times without a result; the last {how}.{memory}")
+    def _end(self, job: Job) -> None:
+        self.watcher.ended(records.read_one(self.work.folder / job.folder))
+
+    def _bury(self, worker: _WorkerProcess, code: int) -> None:
+        """Decide what becomes of the jobs of a worker that has ended, then start another unless all is done."""
+        if code == StorageError.exit_code:
+            raise StorageError(worker.error)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        for job in worker.jobs.values():
+            self.deaths[job.id] += 1
+            if self.work.has_ended(job):
+                self._end(job)
+            elif worker.error:
+                self._fail(job, worker.error)
+            elif self.deaths[job.id] == DEATHS:
+                memory = " Perhaps memory ran out: try fewer jobs at once (--max-parallel)." * (code == -signal.SIGKILL)
+                self._fail(job, f"Its process ended {DEATHS} times without a result; the last {how}.{memory}")
+            else:
+                self.watcher.told(f"The process of {job.folder} {how}; it is started again.")
+        self.workers.remove(worker)
+        worker.close()
+        self.idle_deaths += bool(code and not worker.jobs)
+        if self.idle_deaths == DEATHS:
+            raise UserError(f"{DEATHS} worker processes ended before they began a job; the last {how}. {worker.error}")
+        if code and self._left():
+            self._start(worker.slot)
 
     def _fail(self, job: Job, reason: str) -> None:
-        """Record that a job has failed whose process could not say so."""
-        record = failed_record(job, reason)
+        """Record that a job has failed whose process could not say so, unless another run is at it by now."""
         with lock_job(self.work.folder / job.folder) as mine:
             if mine:
-                records.write(self.work.folder / job.folder, record)
-                self.watcher.ended(record)
-            else:
-                self.open.append((job,))
-
-    def _tell_progress(self, job: Job) -> None:
-        fraction = read_progress(self.work.folder / job.folder)
-        if fraction is not None:
-            self.watcher.progressed(job, fraction)
+                records.write(self.work.folder / job.folder, failed_record(job, reason))
+                self._end(job)
 
     @contextlib.contextmanager
     def _ended_with_us(self) -> Iterator[None]:
-        """Whatever ends this pool, its processes are asked to stop, and waited for; a second Ctrl-C kills them."""
+        """Whatever ends this pool, its workers are asked to stop, and waited for; a second Ctrl-C kills them."""
         try:
             yield
         except BaseException:
+            deadline = time.monotonic() + PATIENCE_SECONDS
             try:
-                self._stop_children()
-            except Stopped:
-                for one in self.children:
-                    one.process.kill()
+                for worker in self.workers:
+                    worker.process.terminate()
+                for worker in self.workers:
+                    worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except (Stopped, subprocess.TimeoutExpired):
+                for worker in self.workers:
+                    worker.process.kill()
             raise
-
-    def _stop_children(self) -> None:
-        for one in self.children:
-            one.process.terminate()
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        for one in self.children:
-            one.process.join(max(0.0, deadline - time.monotonic()))
-            if one.process.exitcode is None:
-                one.process.kill()
+        finally:
+            for worker in self.workers:
+                worker.close()
 
 
 def make_slots(
@@ -280,19 +282,3 @@ def _free_gb() -> float:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) / 2**20
     return 1024.0
-
-
-def _how_it_ended(code: int) -> str:
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-
-
-def _check_appendable(path: Path) -> None:
-    try:
-        path.open("a", encoding="utf-8").close()
-    except OSError as error:
-        raise storage_error(path, error) from error
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("slt_bench: ") if lines else f"Files in {path.parent} could not be written."

@@ -28,11 +28,6 @@ class JobsToRun:
     todo: tuple[Job, ...]
     elsewhere: tuple[Job, ...]
 
-    @property
-    def ids(self) -> frozenset[str]:
-        """The ids of the jobs that are to be started."""
-        return frozenset(job.id for job in self.todo)
-
 
 def select_jobs(jobs: Sequence[Job], statuses: JobStatuses, *, rerun: str = "", executor: str = "inline") -> JobsToRun:
     """Return which jobs are to be started, and which are in other hands.

@@ -1,4 +1,4 @@
-"""Some jobs, one after another, in a process that does nothing else: one of the local executor's, or a SLURM task."""
+"""Some jobs, one after another, in a process that does nothing else: a SLURM task."""
 
 import os
 from time import monotonic, sleep
@@ -28,7 +28,7 @@ def run_unit(work: TaskSpec, stopper: Stopper, patience: float = 0.0) -> list[Jo
         Stopped: That was asked for.
         StorageError: Files cannot be written.
     """
-    load_torch(OPTIMISERS)  # in a SLURM task, lest all of torch is looked through after each job; else it is there
+    load_torch(OPTIMISERS)  # lest all of torch is looked through for garbage after each job
     os.environ[VARIABLE] = os.pathsep.join(map(str, work.plugins))
     left = sorted(work.jobs, key=lambda job: died(work.folder / job.folder))
     end = monotonic() + patience

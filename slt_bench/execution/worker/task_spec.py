@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from slt_bench.execution.planning.arrays import packs
 from slt_bench.jobs.benchmark import Job
-from slt_bench.records import Record, checksum
+from slt_bench.records import RECORD, Record
 from slt_bench.records.runs import Executor
 
 
@@ -35,8 +35,6 @@ class TaskSpec(BaseModel):
 
     Attributes:
         jobs: In their order.
-        superseded: For jobs that are to be run again, the checksum of the record that they have, by id. A job with any
-            other record has ended, whoever ran it.
         folder: `results/<benchmark>`.
         context: Where they run.
         plugins: Folders of plug-ins.
@@ -48,7 +46,6 @@ class TaskSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     jobs: tuple[Job, ...]
-    superseded: dict[str, str] = Field(default_factory=dict)
     folder: Path
     context: Context
     plugins: tuple[Path, ...] = ()
@@ -65,14 +62,12 @@ class TaskSpec(BaseModel):
         return packs(jobs, self.pack)
 
     def has_ended(self, job: Job) -> bool:
-        """Whether the job has a record other than the one that is to be superseded."""
-        return checksum(self.folder / job.folder) not in ("", self.superseded.get(job.id, ""))
+        """Return whether the job has a record, whoever ran it."""
+        return (self.folder / job.folder / RECORD).exists()
 
     def only(self, jobs: Sequence[Job]) -> "TaskSpec":
         """The same for some of its jobs."""
-        ids = {job.id for job in jobs}
-        kept = {key: value for key, value in self.superseded.items() if key in ids}
-        return self.model_copy(update={"jobs": tuple(jobs), "superseded": kept})
+        return self.model_copy(update={"jobs": tuple(jobs)})
 
 
 class ProgressListener(Protocol):

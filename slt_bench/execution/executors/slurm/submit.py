@@ -123,8 +123,7 @@ def submit(arrays: Sequence[Array], work: TaskSpec, jobs: Sequence[Job], options
         StorageError: The run cannot be noted.
     """
     units = [unit for array in arrays for unit in array.units]
-    again = {job.id for unit in units for job in unit} & work.superseded.keys()
-    run = runs.begin(work.folder, "slurm", jobs, units, {key: work.superseded[key] for key in again})
+    run = runs.begin(work.folder, "slurm", jobs, units)
     tasks: list[str] = []
     for array in arrays:
         try:
