@@ -5,9 +5,10 @@ so that a score learns as much as its edge would help:
 
     h(s) = 1 where |s| is not among the floor(sparsity * n) smallest of its layer's n, else 0;  dL/ds = dL/dh * sign(s)
 
-Scores start as Kaiming-uniform numbers with a = sqrt 5, that is uniform within 1 / sqrt(fan_in). `scope` "global"
-ranks the scores of all layers together. The threshold is found by selection; the authors' code sorts. Their other
-convention, weights divided by the root of the kept fraction, is the network's `rescale`: "density".
+Scores start as Kaiming-uniform numbers with a = sqrt 5, that is uniform within 1 / sqrt(fan_in). `scope` "global" ranks
+the scores of all layers together. The threshold is found by selection, and of equal scores the first are kept; the
+authors' code sorts, and keeps those that its sort puts last. Their other convention, weights divided by the root of the
+kept fraction, is the network's `rescale`: "density".
 
 The optimiser is the authors' for their fully connected network and Conv-2 to 8: SGD with momentum 0.9, learning rate
 0.1, weight decay 1e-4, and the suite's cosine schedule (on ResNet-18 they take 5e-4).
