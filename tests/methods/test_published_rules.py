@@ -591,9 +591,10 @@ class TestGenetic:
 
 
 class TestDenseMagnitude:
+    @pytest.mark.parametrize("rescale", ["density", "none", "authors:0.8"])
     @pytest.mark.parametrize("retrain", [True, False])
-    def test_the_smallest_trained_weights_go(self, data, retrain):
-        method = make("dense_magnitude", retrain=retrain, lr=0.01, on=network("density"))
+    def test_the_smallest_trained_weights_go(self, data, retrain, rescale):
+        method = make("dense_magnitude", retrain=retrain, lr=0.01, on=network(rescale))
         pruned = []
 
         def check(images, labels, effective, _):
