@@ -4,11 +4,14 @@ A hard draw with the gradient of its soft neighbour at the same noise, and a lea
 
     y = sigmoid((m + a - b) / tau),  a, b Gumbel;   h = 1[y > 1/2];   dL/dm = dL/dh * y (1 - y) / tau;   w_eff = c_l w h
 
-so h is Bernoulli(sigmoid(m)). The mask is m >= 0. With `penalty` set (0 is as published) the method decides its
+so h is Bernoulli(sigmoid(m)). The mask is m > 0. With `penalty` set (0 is as published) the method decides its
 sparsity; without it, logits are shifted so that the asked one is reached (`shared/threshold.py`).
 
-As in the authors' code (N0ciple/ASLP) tau is 1, logits start at 0, SGD has momentum 0.9 with learning rate 50 for the
-logits, without a schedule there, and 1e-3 for the scales, which start at 1. Biases, frozen there, are absent here.
+As in the authors' code (N0ciple/ASLP) tau is 1, SGD has momentum 0.9 with learning rate 50 for the logits, without a
+schedule there, and 1e-3 for the scales, which start at 1 and are learned there only with `--weight-rescale`. Biases,
+frozen there, are absent here. Their mask is m >= 0, and their logits start at 0: before the first step they keep every
+weight. Here logits start at N(0, 0.01^2) (`logit_noise`), since equal ones could not be ranked, and one that is exactly
+0 is removed.
 
 As with `supermask`, in few epochs most probabilities stay near 1/2, where the threshold lies at 0.5: after 4 epochs of
 MNIST the hard mask scores 68% there on validation, the relaxed network 96% (LeNet-300-100, these defaults, one seed).
@@ -78,7 +81,10 @@ class Aslp(Logits):
             {"params": [self.logits]},
             {"params": [self.scales], "lr": self.settings.scale_lr},
         ]
-        return torch.optim.SGD(groups, lr=self.settings.lr, momentum=self.settings.momentum, fused=True)
+        settings = self.settings
+        return torch.optim.SGD(
+            groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True
+        )
 
     def _scaled(self, scales: Tensor) -> Tensor:
         return self.network.spread(scales) * self.network.weights

@@ -10,7 +10,7 @@ Edge-popup whose kept weights are binarised with one scale a layer, the mean siz
 authors' code alpha is neither a factor nor differentiated in it (chrundle/biprop, utils/conv_type.py). There, alpha
 divides by floor(density * n), which can be one less than what is kept; here by what is kept. Under `signed_constant`
 weights alpha is their size, and biprop is edge-popup. Their scaling of the fan, right only at density 1/2, gives way
-to the network's `rescale`.
+to the network's `rescale`; "authors" gives it back.
 
 The optimiser is the authors' on Conv-2 to 8: SGD, learning rate 0.1, momentum 0.9, weight decay 1e-4, cosine.
 """

@@ -9,8 +9,9 @@ that the asked one is reached (`shared/threshold.py`). The authors divide the ga
 factor in the hard mask; here the network's `rescale` sees to the scale. They train the weights beside it, and again
 afterwards, in rounds: here they are frozen, and there is one round.
 
-`final_beta` 200 is theirs; they train s by SGD with momentum 0.9, learning rate 0.1, no weight decay, penalty 1e-8,
-from s_0 between -0.1 and 0.1 (lolemacs/continuous-sparsification).
+`final_beta` 200 is theirs; they train s by SGD with Nesterov momentum 0.9, learning rate 0.1, no weight decay, penalty
+1e-8, from s_0 between -0.1 and 0.1 (lolemacs/continuous-sparsification). By default the momentum here is plain;
+`nesterov=true` gives theirs.
 """
 
 from typing import Annotated, Any, Literal

@@ -60,10 +60,7 @@ class DenseMagnitude(Method):
 
     def changed_weights(self) -> Tensor:
         """The trained weights, so that the network's rescaling gives them back as they are."""
-        weights = self.weights.detach()
-        if self.network.rescale == "none":
-            return weights
-        return weights * self.network.spread(self.network.densities(self.mask()).sqrt())
+        return self.weights.detach() * self.network.spread(self.network.divisors(self.mask()))
 
     def on_progress(self, fraction: float) -> None:
         """Removes the smallest weights when it is time."""

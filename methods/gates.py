@@ -1,20 +1,35 @@
 """Continuously relaxed Bernoulli gates (Tsayag and Lindenbaum, arXiv 2603.08914).
 
-One gate a weight, a Gaussian clamped to [0, 1] (the stochastic gates of Yamada et al., ICML 2020):
+By default this method is not the published one: it changes four things, listed below, to reach the asked sparsity
+exactly. `penalty=...` gives the published form. There each weight has one gate, a Gaussian clamped to [0, 1] (the
+stochastic gates of Yamada et al., ICML 2020):
 
     z = clamp(mu + eps, 0, 1),  eps ~ N(0, sigma^2);        loss + penalty * sum_i Phi(mu_i / sigma)
 
 where Phi(mu / sigma) = P(z > 0), so that the sum is the expected number of open gates. The hard mask is mu > 1/2, where
 a gate without its noise is more open than closed.
 
-With `penalty` set, this is the method as published: the sparsity follows from the penalty, and the noise stays. With
-`penalty` None, the asked sparsity is reached exactly, while the noise still acts. All gates are shifted alike,
+The four changes of the default:
 
-    z = clamp(k (mu - q) + 1/2 + eps, 0, 1),   q = the quantile of mu at the current sparsity,
+1. A shift of all gates takes the place of the penalty: z = clamp(k (mu - q) + 1/2 + eps, 0, 1), where q is the quantile
+   of mu at the current sparsity. That sparsity rises to the asked one over the first `ramp_until` of the budget.
+2. The noise falls: sigma goes from 0.5 to `sigma_end`, 0.02.
+3. The gates get steeper: k goes from 1 to `slope_end`, 3, as `slope_end` to the power of the spent part of the budget.
+4. The mask keeps the largest mu, as many as the asked sparsity leaves, and not those above 1/2.
 
-which rises to the asked one over the first `ramp_until` of the budget. Sigma falls to `sigma_end`, and the slope k
-rises to `slope_end`, as `slope_end` to the power of the spent part of the budget: both harden the gates, so that what
-was learned with them holds for the hard mask. Gradients reach mu only where 0 < k (mu - q) + 1/2 + eps < 1.
+With `penalty` set none of them is made: the penalty decides the sparsity, sigma stays 0.5, and k stays 1. The
+penalty is multiplied by the sum over gates, as in the paper; Yamada et al.'s code takes their mean.
+
+The falling noise and the rising slope harden the gates, so that what was learned with them holds for the hard mask.
+Gradients reach mu only where 0 < k (mu - q) + 1/2 + eps < 1.
+
+Two shortcuts save time. On a CPU the noise of a step is a piece of a table of 2^22 numbers that starts at a random
+place; on CUDA it is drawn afresh. The threshold q is at most four steps old (`shared/threshold.py`). Neither costs
+accuracy on LeNet-300-100 and MNIST:
+
+    sparsity                                  0.9       0.98
+    as it is                                  97.02%    95.61%
+    fresh noise, threshold of every step      96.90%    95.49%
 
 `reach` "lagrangian" and "pi" steer the penalty's weight instead (`shared/multiplier.py`), and come near the sparsity.
 They are not the default: with as many trials of settings, on validation (LeNet-300-100, MNIST, 4 epochs:

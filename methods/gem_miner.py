@@ -10,8 +10,9 @@ flagged scores end below 1/2. Gem-Miner then trains the weights, which is not do
 strong lottery ticket.
 
 The rule is that of the authors' code (ksreenivasan/pruning_is_enough, `hc_iter`): 29 rounds in 150 epochs, penalty
-1e-4 and SGD with learning rate 0.1, momentum 0.9, no weight decay on ResNet-20. Where many scores are 0, theirs lets
-all of them fall at once; here as many as the round asks for.
+1e-4 and SGD with learning rate 0.1, momentum 0.9, no weight decay on ResNet-20. Of equal scores, as many
+are after the clamp to 0, theirs lets all at the threshold fall at once. Here as many fall as the round asks for: the
+first in the vector stay.
 """
 
 from typing import Annotated, Literal

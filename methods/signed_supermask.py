@@ -11,7 +11,7 @@ rescaling. ELU activations and the init's factor of 1.5 belong to the authors' n
 
 Mask numbers start uniform within sqrt(2 / (fan_in + fan_out)) (the code's later version). The authors take SGD with
 decoupled weight decay 5e-4, learning rate about 0.05 falling exponentially, momentum 0.9 with Nesterov; here SGD with
-momentum 0.9, L2 weight decay and the suite's schedule.
+momentum 0.9, by default a plain one (`nesterov=true` gives theirs), L2 weight decay and the suite's schedule.
 """
 
 from typing import Annotated, Any, Literal

@@ -82,6 +82,13 @@ class TestStraightThrough:
         assert torch.equal(rank, before)
 
 
+class TestOptimizerSettings:
+    @pytest.mark.parametrize("given", [{"optimizer": "adam"}, {"optimizer": "sgd", "momentum": 0.0}])
+    def test_nesterov_needs_sgd_with_momentum(self, given):
+        with pytest.raises(ValueError, match="nesterov needs optimizer 'sgd'"):
+            OptimizerSettings(nesterov=True, **given)
+
+
 class TestSearchRanges:
     def test_stand_at_the_fields_in_the_order_in_which_these_were_last_written(self):
         class First(OptimizerSettings):

@@ -7,7 +7,7 @@ from slt_bench.jobs.benchmark import REFERENCES
 
 NETWORK = ["arch", "dataset", "init", "rescale"]
 UNDER = [*NETWORK, "budget"]
-RESCALED = {"density": "rescaled", "none": "not rescaled"}
+RESCALED = {"density": "rescaled", "authors": "rescaled as by edge-popup's code", "none": "not rescaled"}
 
 
 def networks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -41,7 +41,7 @@ class Selection:
     sparsities: Annotated[str | None, typer.Option(help="Fractions of weights removed, as 0.5,0.9.")] = None
     seeds: Annotated[str | None, typer.Option(help="As 0-4 or 0,3,7.")] = None
     inits: Annotated[str | None, typer.Option(help="Distributions of the frozen weights.")] = None
-    rescale: Annotated[str | None, typer.Option(help="none or density.")] = None
+    rescale: Annotated[str | None, typer.Option(help="none, density or authors.")] = None
     epochs: Annotated[int | None, typer.Option(help="The budget [default: the data set's usual one].", min=1)] = None
     batch_size: Annotated[int | None, typer.Option(min=1)] = None
     precision: Precision = None
@@ -217,6 +217,8 @@ def _made_of_options(selection: Selection, registry: "Registry") -> "Benchmark":
     chosen = choose("method", selection.methods or "", registry.methods, lambda name: bool(registry.find(name)))
     references = [name for name in REFERENCES if selection.references and name not in chosen]
     methods = {label: Entry() for label in (*chosen, *references)}
+    if selection.rescale == "authors" and "dense" in references:  # which has no asked sparsity, and divides by 1
+        methods["dense"] = Entry(rescale="density")
     return Benchmark(name=name, methods=methods, archs=("replaced below",))
 
 
@@ -227,7 +229,8 @@ def _replaced(selection: Selection, base: "Benchmark") -> dict[str, Any]:
     from slt_bench.jobs.benchmark import TRAINING_LABELS
     from slt_bench.jobs.parsing import choose, parse_seeds, parse_sparsities
     from slt_bench.network import architectures
-    from slt_bench.network.inits import INITS, RESCALES, Init
+    from slt_bench.network.inits import INITS, Init
+    from slt_bench.network.rescaling import RESCALES
     from slt_bench.utils.errors import unknown
 
     if selection.rescale and selection.rescale not in RESCALES:

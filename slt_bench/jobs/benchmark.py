@@ -16,6 +16,7 @@ from slt_bench.data.catalogue import folder_name, folder_title, split_folder_nam
 from slt_bench.jobs.paper_claims import PaperClaim
 from slt_bench.jobs.parsing import parse_seeds
 from slt_bench.network import architectures
+from slt_bench.network.rescaling import Rescale, Rescaling
 from slt_bench.registry import Registry, suite_folder
 from slt_bench.utils.errors import UserError, unknown
 from slt_bench.utils.text import number, pluralize
@@ -78,7 +79,7 @@ class Job(Model):
     arch: str
     dataset: str
     init: str
-    rescale: Literal["none", "density"]
+    rescale: Rescaling
     sparsity: float | None
     seed: int
     budget: Budget
@@ -111,6 +112,11 @@ class Job(Model):
     def data_name(self) -> str:
         """The name of the data set to group and show by: that of class folders has their last component and content."""
         return folder_title(self.dataset, self.data_hash) if self.data_hash else self.dataset
+
+    @property
+    def network_rescale(self) -> str:
+        """The rescale as `FrozenNetwork` and tickets have it: "authors" with the asked sparsity."""
+        return str(Rescale.at(self.rescale, self.sparsity))
 
     @property
     def cell(self) -> tuple[str, str, str, str]:
@@ -173,7 +179,7 @@ class Entry(Model):
     sparsities: Sparsities | None = Field(None, description="in place of the benchmark's")
     archs: Names | None = Field(None, description="only on these of the benchmark's")
     inits: Names | None = Field(None, description="in place of the benchmark's")
-    rescale: Literal["none", "density"] | None = Field(None, description="in place of the benchmark's")
+    rescale: Rescaling | None = Field(None, description="in place of the benchmark's")
     tuned: Annotated[tuple[Tuned, ...], BeforeValidator(_tuple)] = Field((), description="what `tune` found")
     search: dict[str, Ends] | None = Field(None, description="what `tune` tries, in place of what the method declares")
 
@@ -218,7 +224,7 @@ class Benchmark(Model):
     archs: Names
     datasets: Names | None = Field(None, description="None: the one that each architecture is usually tried on")
     inits: Names = ("signed_constant",)
-    rescale: Literal["none", "density"] = "density"
+    rescale: Rescaling = "density"
     sparsities: Sparsities = (0.5, 0.8, 0.9, 0.95)
     seeds: Seeds = (0, 1, 2)
     budget: Budget = Budget()

@@ -11,6 +11,7 @@ from slt_bench.jobs.benchmark import SMOKE_BATCH, Benchmark, Budget, Entry, Job,
 from slt_bench.jobs.parsing import check_sparsity
 from slt_bench.network import architectures
 from slt_bench.network.inits import Init
+from slt_bench.network.rescaling import Rescaling
 from slt_bench.registry import Registry
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.text import number
@@ -54,7 +55,7 @@ def jobs(
                     arch=arch,
                     dataset=canonical(dataset),
                     init=init,
-                    rescale=own.rescale or benchmark.rescale,
+                    rescale=_rescale(label, own.rescale or benchmark.rescale, sparsity),
                     sparsity=sparsity,
                     seed=seed,
                     budget=_budget(benchmark.budget, dataset, smoke=smoke),
@@ -109,6 +110,17 @@ def _settings(label: str, entry: Entry, sparsity: float | None, registry: Regist
         raise UserError(f"'{label}'{at} makes no sense: {reason}")
     found: dict[str, Any] = settings.model_dump(mode="json", exclude_defaults=True)
     return found
+
+
+def _rescale(label: str, name: Rescaling, sparsity: float | None) -> Rescaling:
+    """The rescale, where it can be had at that asked sparsity."""
+    if name == "authors" and not sparsity:
+        asked = "has no asked sparsity" if sparsity is None else "is asked for sparsity 0"
+        raise UserError(
+            f"'{label}' {asked}, and rescale 'authors' divides weights by the root of it. Leave it out, or give it "
+            'rescale = "density" or "none" in a benchmark file.'
+        )
+    return name
 
 
 def _same(first: Job, second: Job, benchmark: Benchmark) -> str:

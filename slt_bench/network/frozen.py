@@ -21,11 +21,12 @@ from torch.func import functional_call
 from slt_bench.network import streams
 from slt_bench.network.architectures import Shape
 from slt_bench.network.fixed import fix_everything_else
-from slt_bench.network.inits import RESCALES, Init
+from slt_bench.network.inits import Init
 from slt_bench.network.inspection import inspect, skeleton_of
 from slt_bench.network.layers import layer_table
 from slt_bench.network.ops.products import is_long, scaled_product
-from slt_bench.utils.errors import UserError, unknown
+from slt_bench.network.rescaling import Rescale
+from slt_bench.utils.errors import UserError
 
 STREAM = "slt_bench weights 1"  # part of every stream's name; it rises if the weights ever have to change
 
@@ -39,7 +40,8 @@ class FrozenNetwork(nn.Module):
         classes: Number of outputs.
         init: Distribution of the weights, as in `slt_bench.network.inits`.
         seed: Chooses the weights. They depend on (arch, shape, classes, init, seed) alone, bit for bit.
-        rescale: "density" divides a layer's effective weights by the root of its own density; "none" does not.
+        rescale: "density" divides a layer's effective weights by the root of its own density; "authors:0.9" divides
+            all by the root of 0.9, the asked sparsity, as the code of edge-popup's authors does; "none" does nothing.
         device: Where the network lives. It is built there and does not move.
 
     Attributes:
@@ -68,9 +70,8 @@ class FrozenNetwork(nn.Module):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
-        if rescale not in RESCALES:
-            raise unknown("rescale", rescale, RESCALES)
-        self.arch, self.shape, self.classes, self.seed, self.rescale = arch, shape, classes, seed, rescale
+        self.arch, self.shape, self.classes, self.seed = arch, shape, classes, seed
+        self.rescale, self._divisor = str(Rescale.parse(rescale)), Rescale.parse(rescale).divisor
         self.init = str(Init.parse(init))
         self.device = torch.device(device)
         self.inspection = inspect(arch, shape, classes)
@@ -117,17 +118,20 @@ class FrozenNetwork(nn.Module):
         Returns:
             (N,), differentiable in `gates` and `weights`. Under `rescale="density"` a layer is divided by the root
             of the mean of its squared gates, which for a mask is its density; no gradient flows through that number.
+            Under "authors" the divisor does not depend on the gates.
         """
         weights = self.weights if weights is None else weights
         frozen = not weights.requires_grad and gates.dtype == weights.dtype
-        if self.rescale == "density" and frozen and is_long(gates):
+        if self._divisor != 1 and frozen and is_long(gates):
             return scaled_product(weights, self._factors_on_cpu(gates), gates, self.sizes)
         return self.rescaled(weights, gates) * gates
 
     def rescaled(self, weights: Tensor, gates: Tensor) -> Tensor:
-        """(N,) the weights, divided as the network says by the root of each layer's density under the gates."""
-        if self.rescale == "none":
+        """(N,) the weights, each layer divided as the network says: by the root of its density under the gates."""
+        if self._divisor == 1:
             return weights
+        if self._divisor:
+            return weights * (1 / self._divisor)
         if weights.requires_grad:
             return weights * self.spread(self._factors(gates))
         if weights.is_cuda:
@@ -139,11 +143,19 @@ class FrozenNetwork(nn.Module):
             torch.mul(part, factor, out=out)
         return scaled
 
+    def divisors(self, gates: Tensor) -> Tensor:
+        """(L,) what `effective` divides the weights of each layer by."""
+        if self._divisor:
+            return torch.full((len(self.sizes),), self._divisor, device=self.device)
+        return self.densities(gates).sqrt()
+
     def _factors(self, gates: Tensor) -> Tensor:
         return self.densities(gates.detach()).rsqrt()
 
     def _factors_on_cpu(self, gates: Tensor) -> list[float]:
         """The same numbers by NumPy: for a few, torch's calls take longer than their work."""
+        if self._divisor:
+            return [1 / self._divisor] * len(self.sizes)
         gates = gates.detach().float()
         sums = np.array([torch.dot(part, part).item() for part in gates.split(self.sizes)], dtype=np.float32)
         factors: list[float] = (1 / np.sqrt(np.maximum(sums, 1) / self._sizes)).tolist()

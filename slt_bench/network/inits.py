@@ -63,5 +63,4 @@ class Init:
         return (2.0 * streams.uniform(count, *key) - 1.0) * limit
 
 
-RESCALES = ("none", "density")  # what `FrozenNetwork` may divide a layer's effective weights by
 INITS = ("kaiming_normal", "kaiming_uniform", "signed_constant", "uniform")

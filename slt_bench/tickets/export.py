@@ -23,6 +23,7 @@ import slt_bench
 from slt_bench import data
 from slt_bench.network import architectures
 from slt_bench.network.architectures import Shape, common
+from slt_bench.network.rescaling import Rescale
 from slt_bench.tickets.ticket import Subnetwork, Ticket
 from slt_bench.utils import errors
 from slt_bench.utils.errors import UserError
@@ -225,7 +226,7 @@ def _images(ticket: Ticket) -> str:
 
 def _origin(ticket: Ticket) -> str:
     job = _job(ticket)
-    rescale = "divided by the root of its density" if ticket.rescale == "density" else "as they were drawn"
+    rescale = Rescale.parse(ticket.rescale).words
     init, method = _harmless(ticket.init), _harmless(str(job.get("method", "an unknown method")))
     return (
         f"The weights are {init}, seed {ticket.seed}, each layer {rescale}; those that the mask removes are 0.\n"

@@ -25,6 +25,12 @@ def test_references_can_be_left_out_and_come_once():
     assert labels.count("dense") == 1
 
 
+def test_the_ceiling_stands_beside_the_rescale_of_the_authors():
+    selected = chosen(methods="edgepopup", archs="lenet300", rescale="authors", sparsities="0.9")
+    rescales = {job.label: job.network_rescale for job in selected.jobs}
+    assert rescales == {"edgepopup": "authors:0.9", "random_mask": "authors:0.9", "dense": "density"}
+
+
 def test_globs_choose_everywhere():
     selected = chosen(methods="gates*", archs="conv[24],wrn16_2", datasets="cifar*", seeds="1", sparsities="0.5")
     assert {job.arch for job in selected.jobs} == {"conv2", "conv4", "wrn16_2"}

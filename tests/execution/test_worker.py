@@ -53,6 +53,16 @@ def test_the_reported_accuracy_is_that_of_the_ticket_on_disk(make_job, context, 
     assert records.read(tmp_path.parent).records[record.id] == record
 
 
+def test_the_rescale_of_the_authors_reaches_the_ticket_and_the_record(make_job, context, tmp_path):
+    record = run_job(make_job(sparsity=0.8, rescale="authors"), tmp_path, context)
+    ticket, data = read_ticket(tmp_path / records.TICKET), load_data("digits", context.data_root)
+    subnetwork = ticket.rebuild()
+    assert (record.status, record.job.rescale, ticket.rescale) == ("done", "authors", "authors:0.8")
+    assert torch.allclose(subnetwork.effective, subnetwork.network.weights * ticket.mask / 0.8**0.5, rtol=1e-6)
+    assert record.metrics["test_accuracy"] == accuracy(subnetwork, data.test, data.info) > 0.5
+    assert records.read(tmp_path.parent).records[record.id] == record
+
+
 def test_nothing_is_learned_from_shuffled_labels(make_job, context, tmp_path):
     budget = Budget(epochs=6, batch_size=64, labels="shuffled")
     (tmp_path / "told").mkdir()

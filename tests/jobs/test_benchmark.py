@@ -66,6 +66,31 @@ def test_a_method_may_have_inits_and_a_rescaling_of_its_own(expand):
     assert len(found) == 3 * 2 * 2
 
 
+def test_the_rescale_of_the_authors_is_that_of_each_asked_sparsity(expand):
+    text = GOOD.replace("archs", 'rescale = "authors"\narchs', 1)
+    found = expand(text)
+    assert {(job.sparsity, job.rescale, job.network_rescale) for job in found} == {
+        (sparsity, "authors", f"authors:{sparsity}") for sparsity in {job.sparsity for job in found}
+    }
+    others = [expand(GOOD), expand(GOOD.replace("archs", 'rescale = "none"\narchs', 1))]
+    assert not set(ids(found)) & {name for jobs_ in others for name in ids(jobs_)}
+    assert {job.network_rescale for jobs_ in others for job in jobs_} == {"density", "none"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("dense = {}", "'dense' has no asked sparsity"),
+        ("gates = { settings = { penalty = 1e-6 } }", "'gates' has no asked sparsity"),
+        ("gates = { sparsities = [0.0, 0.9] }", "'gates' is asked for sparsity 0"),
+    ],
+)
+def test_the_rescale_of_the_authors_needs_an_asked_sparsity(expand, entry, why):
+    text = GOOD.replace("archs", 'rescale = "authors"\narchs', 1).replace("gates = {}", entry, 1)
+    with pytest.raises(UserError, match=f"{why}.*authors.*density"):
+        expand(text)
+
+
 def test_a_file_is_loaded_under_its_own_name(write):
     found = load(write(GOOD, "my_own"))
     assert found.name == "my_own"

@@ -345,8 +345,32 @@ class TestHardConcrete:
         method = make("hard_concrete", sparsity=None, penalty=0.0, logit_noise=1.0).eval()
         assert torch.equal(method.mask(), method.gates() > 0.5)
 
+    def test_the_relaxed_network_can_have_the_gates_of_the_authors_code(self):
+        ours, theirs = (
+            make("hard_concrete", sparsity=None, penalty=0.0, logit_noise=1.0, relaxed=relaxed)
+            for relaxed in ("median", "authors")
+        )
+        assert torch.equal(ours.gates(), theirs.gates())  # the draws are the same
+        expected = (torch.sigmoid(theirs.logits) * 1.2 - 0.1).clamp(0, 1)
+        assert torch.allclose(theirs.eval().gates(), expected, **CLOSE)
+        assert not torch.allclose(ours.eval().gates(), expected, atol=0.05)
+        assert torch.equal(ours.mask(), theirs.mask())
+
 
 class TestContinuousSparsification:
+    @pytest.mark.parametrize("nesterov", [False, True])
+    def test_the_momentum_of_the_authors_code_is_a_setting(self, data, nesterov):
+        method = make("continuous_sparsification", None, penalty=1e-8, logit_noise=0.1, nesterov=nesterov)
+        expected, velocity = [method.logits.detach().clone()], torch.zeros(N)
+
+        def check(*_):
+            assert torch.allclose(method.logits.detach(), expected[-1], atol=1e-6, rtol=1e-5)
+            velocity.mul_(0.9).add_(method.logits.grad)
+            step = method.logits.grad + 0.9 * velocity if nesterov else velocity
+            expected.append(expected[-1] - 0.1 * step)
+
+        walk(method, data, check)
+
     def test_sigmoids_that_harden(self, data):
         method = make("continuous_sparsification", None, penalty=1e-3, lr=1.0, logit_noise=0.1)
         weights, betas = method.network.weights, []
@@ -387,8 +411,15 @@ class TestAslp:
         assert torch.allclose(method.changed_weights() / weights, method.network.spread(method.scales.detach()))
 
     def test_the_scales_have_a_learning_rate_of_their_own(self):
-        rates = [group["lr"] for group in make("aslp", lr=7.0, scale_lr=0.25).optimizer().param_groups]
-        assert rates == [7.0, 0.25]
+        groups = make("aslp", lr=7.0, scale_lr=0.25, nesterov=True).optimizer().param_groups
+        assert [group["lr"] for group in groups] == [7.0, 0.25]
+        assert all(group["nesterov"] for group in groups)
+
+    def test_the_mask_is_where_a_logit_is_above_0(self):
+        method = make("aslp", sparsity=None, penalty=0.0)
+        with torch.no_grad():
+            method.logits[:2] = torch.tensor([0.0, 1e-9])
+        assert method.mask()[:2].tolist() == [False, True]
 
 
 @pytest.mark.parametrize("name", ["supermask", "hard_concrete", "continuous_sparsification", "aslp", "gates"])
@@ -560,9 +591,10 @@ class TestGenetic:
 
 
 class TestDenseMagnitude:
+    @pytest.mark.parametrize("rescale", ["density", "none", "authors:0.8"])
     @pytest.mark.parametrize("retrain", [True, False])
-    def test_the_smallest_trained_weights_go(self, data, retrain):
-        method = make("dense_magnitude", retrain=retrain, lr=0.01, on=network("density"))
+    def test_the_smallest_trained_weights_go(self, data, retrain, rescale):
+        method = make("dense_magnitude", retrain=retrain, lr=0.01, on=network(rescale))
         pruned = []
 
         def check(images, labels, effective, _):

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from slt_bench.network.frozen import FrozenNetwork, layer_table
+from slt_bench.network.ops.products import is_long
 from slt_bench.network.ops.topk import keep_top_of_each
 from slt_bench.registry import load_registry
 from slt_bench.utils.errors import UserError
@@ -284,6 +285,59 @@ class TestEverythingElse:
     def test_unknown_rescale(self):
         with pytest.raises(UserError, match="Unknown rescale 'layer'"):
             make(rescale="layer")
+
+
+class TestRescaleOfTheAuthors:
+    """What allenai/hidden-networks does: fan * (1 - prune_rate), where a layer keeps prune_rate of its weights."""
+
+    @pytest.mark.parametrize(("sparsity", "factor"), [(0.5, 1.41), (0.8, 1.12), (0.9, 1.05), (0.95, 1.03)])
+    def test_is_that_of_their_code_whatever_the_gates_are(self, sparsity, factor):
+        network = make(rescale=f"authors:{sparsity}")
+        kept = 1 - sparsity
+        for gates in (random_mask(network.n, kept), random_mask(network.n, 0.3), random_gates(network.n)):
+            effective = network.effective(gates)
+            assert torch.allclose(effective, network.weights * gates * sparsity**-0.5, rtol=1e-6, atol=0)
+        for layer in network.layers:  # a gain of sqrt 2 over the root of their fan
+            std = math.sqrt(2) / math.sqrt(layer.fan_in * (1 - kept))
+            size = network.effective(torch.ones(network.n))[layer.slice].abs()
+            assert torch.allclose(size, torch.full_like(size, std), rtol=1e-5)
+            assert std == pytest.approx(math.sqrt(2 / layer.fan_in) * factor, rel=5e-3)
+
+    def test_equals_that_of_the_density_at_one_half_only(self):
+        network, theirs = make(), make(rescale="authors:0.5")
+        mask = torch.arange(network.n) % 2.0
+        assert torch.allclose(network.effective(mask), theirs.effective(mask), rtol=1e-6)
+        assert not torch.allclose(network.effective(1 - mask * 0), theirs.effective(1 - mask * 0), rtol=0.1)
+
+    def test_gradients_of_gates_and_weights_have_the_factor(self):
+        network = make(rescale="authors:0.9")
+        gates, weights = random_gates(network.n).requires_grad_(), network.weights.clone().requires_grad_()
+        network.effective(gates, weights).sum().backward()
+        assert torch.allclose(gates.grad, network.weights / 0.9**0.5, rtol=1e-6)
+        assert torch.allclose(weights.grad, gates.detach() / 0.9**0.5, rtol=1e-6)
+
+    def test_of_a_long_vector_is_the_same(self):
+        network = make("mlp1000_400", CIFAR, rescale="authors:0.9")
+        gates = random_gates(network.n).requires_grad_()
+        effective = network.effective(gates)
+        assert is_long(gates)
+        assert torch.equal(effective, network.rescaled(network.weights, gates) * gates)
+        effective.sum().backward()
+        assert torch.allclose(gates.grad, network.weights / 0.9**0.5, rtol=1e-6)
+
+    def test_the_weights_themselves_are_those_of_any_rescale(self):
+        assert make(rescale="authors:0.9").weight_hash() == make().weight_hash()
+        assert make(rescale="authors:0.9").rescale == "authors:0.9"
+
+    @pytest.mark.parametrize("text", ["authors", "authors:", "authors:0", "authors:1", "authors:x", "authors:nan"])
+    def test_needs_a_sparsity(self, text):
+        with pytest.raises(UserError, match="asked sparsity, which must be above 0"):
+            make(rescale=text)
+
+    @pytest.mark.parametrize("text", ["none:0.9", "density:0.9", "author:0.9", ""])
+    def test_no_other_has_one(self, text):
+        with pytest.raises(UserError, match="Unknown rescale"):
+            make(rescale=text)
 
 
 class TestRescale:

@@ -229,7 +229,7 @@ def a_job(draw):
         arch=draw(WORDS),
         dataset=draw(WORDS),
         init=draw(WORDS),
-        rescale=draw(st.sampled_from(["none", "density"])),
+        rescale=draw(st.sampled_from(["none", "density", "authors"])),
         sparsity=draw(st.none() | st.floats(0, 1, exclude_max=True)),
         seed=draw(st.integers(0, 10**9)),
         budget=Budget(epochs=draw(st.none() | st.integers(1, 500))),

@@ -75,13 +75,21 @@ LARGER = ("resnet18", "vit_tiny", "swin_t", "timm:convnext_atto")
     "arch", ["lenet300", "conv4", "resnet20", "wrn10_1", *(pytest.param(n, marks=pytest.mark.slow) for n in LARGER)]
 )
 def test_an_onnx_file_agrees(tmp_path, arch):
+    check_onnx(tmp_path, arch)
+
+
+def test_an_onnx_file_has_the_rescale_of_the_authors(tmp_path):
+    check_onnx(tmp_path, "lenet300", rescale="authors:0.8")
+
+
+def check_onnx(folder, arch, **changes):
     """Run it here, on batches of several sizes, apart from the check that the export makes itself."""
     runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime")
     shape = FAMILIES[arch]
-    ticket = make_ticket(arch, shape)
-    off = export_onnx(ticket, tmp_path / ONNX)
+    ticket = make_ticket(arch, shape, **changes)
+    off = export_onnx(ticket, folder / ONNX)
     assert off <= AGREEMENT
-    session = runtime.InferenceSession(str(tmp_path / ONNX), providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
     network = ticket.rebuild()
     for count in (1, 7):
         images = images_for(shape, count)
@@ -90,7 +98,7 @@ def test_an_onnx_file_agrees(tmp_path, arch):
             logits = network(images)
         assert found.shape == (count, 10)
         assert torch.allclose(torch.from_numpy(found), logits, atol=1e-4, rtol=1e-4)
-    assert [path.name for path in tmp_path.iterdir()] == [ONNX]
+    assert [path.name for path in folder.iterdir()] == [ONNX]
 
 
 def test_an_onnx_file_that_does_not_agree_is_not_kept(tmp_path, monkeypatch):
@@ -117,6 +125,21 @@ def test_the_plain_module_is_sparse_and_its_own():
         next(module.parameters()).zero_()
     assert subnetwork.effective.any()
     assert torch.equal(ticket.rebuild().effective, subnetwork.effective)
+
+
+def test_what_is_exported_is_rescaled_as_the_ticket_says(tmp_path):
+    frozen = make_ticket("lenet300", (1, 8, 8)).frozen_network(2)
+    kept = make_ticket("lenet300", (1, 8, 8)).mask
+    for rescale, factor, words in (
+        ("none", 1.0, "as they were drawn"),
+        ("authors:0.8", 0.8**-0.5, "divided by the root of 0.8, the asked sparsity"),
+    ):
+        folder = tmp_path / rescale.replace(":", "")
+        ticket = make_ticket("lenet300", (1, 8, 8), rescale=rescale)
+        export_torch(ticket, folder)
+        found = torch.cat([part.flatten() for part in load_file(folder / STATE).values()])
+        assert torch.allclose(found, frozen.weights * kept * factor, rtol=1e-6)
+        assert f"each layer {words}; those" in (folder / SOURCE).read_text()
 
 
 def test_trained_weights_are_exported_too(tmp_path):

@@ -152,7 +152,7 @@ class TestSize:
 
 class TestRebuild:
     @pytest.mark.parametrize("arch", ["resnet20", "wrn10_1", "vit_tiny", "lenet300"])
-    @pytest.mark.parametrize("rescale", ["density", "none"])
+    @pytest.mark.parametrize("rescale", ["density", "none", "authors:0.9"])
     def test_logits_are_those_of_the_live_network_bit_for_bit(self, tmp_path, arch, rescale):
         network = FrozenNetwork(arch, shape=SHAPE, classes=10, init="kaiming_normal", seed=5, rescale=rescale)
         mask = random_mask(network.n, 0.4)

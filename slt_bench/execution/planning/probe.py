@@ -30,7 +30,13 @@ def probe(job: Job, device: str) -> Cost:
         return Cost(0.0, torch.get_num_threads(), target.type, None)
     registry = load_registry()
     network = FrozenNetwork(
-        job.arch, shape=info.shape, classes=info.classes, init=job.init, seed=0, rescale=job.rescale, device=target
+        job.arch,
+        shape=info.shape,
+        classes=info.classes,
+        init=job.init,
+        seed=0,
+        rescale=job.network_rescale,
+        device=target,
     )
     method = registry.find(job.method)(network, resolve_settings(job.method, job.settings, registry), job.sparsity)
     rng_state.seed_all(0)

@@ -153,7 +153,7 @@ def _take_ticket(
         shape=data.info.shape,
         classes=data.info.classes,
         init=job.init,
-        rescale=job.rescale,
+        rescale=network.rescale,
         seed=job.seed,
         weight_hash=weight_hash,
         purity=method.purity,
@@ -179,7 +179,7 @@ def network_of(job: Job, info: DatasetInfo, device: torch.device | str = "cpu") 
         classes=info.classes,
         init=job.init,
         seed=job.seed,
-        rescale=job.rescale,
+        rescale=job.network_rescale,
         device=device,
     )
 
