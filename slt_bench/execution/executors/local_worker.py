@@ -60,7 +60,7 @@ class Worker(SilentListener):
             Stopped: That was asked for.
             StorageError: Files cannot be written.
         """
-        left = sorted(self.work.jobs, key=lambda job: died(self._folder(job)))
+        left = sorted(self.work.jobs, key=lambda job: self._is_free(job) and died(self._folder(job)))
         while left:
             later = [job for pack in self.work.packs(left) for job in self._try(pack, stopper)]
             if len(later) == len(left):
