@@ -13,7 +13,6 @@ from slt_bench.method import Method
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.training.pack import Pack
 from slt_bench.training.search import CheckpointWriter, OnStep, Search
-from slt_bench.training.step import take_step
 
 
 def search(
@@ -69,9 +68,8 @@ def take_steps(searches: Sequence[Search], pack: Pack) -> None:
     for alike in kinds.values():
         if len(alike) > 1:
             pack.take_steps(alike)
-            continue
-        with alike[0].turn():
-            alike[0].taken = take_step(alike[0].step)
+        else:
+            alike[0].turn(Search.take_step)
 
 
 def _each(searches: Sequence[Search], act: Callable[[Search], None]) -> None:
@@ -79,6 +77,5 @@ def _each(searches: Sequence[Search], act: Callable[[Search], None]) -> None:
     for one in searches:
         if not one.over:
             start = perf_counter()
-            with one.turn():
-                act(one)
+            one.turn(act)
             one.seconds["search"] += perf_counter() - start

@@ -81,17 +81,25 @@ class Pack:
         """
         start = perf_counter()
         effective: dict[Search, Tensor] = {}
-        for one in searches:
-            with one.turn(), autocast(one.step.precision, one.step.images.device):
+
+        def draw(one: Search) -> None:
+            with autocast(one.step.precision, one.step.images.device):
                 effective[one] = one.method.effective()
+
+        for one in searches:
+            one.turn(draw)
         if not effective:
             return
         try:
             self._take(effective, start)
-        except Exception:  # nobody knows whose it is
-            for one in effective:
-                with one.turn():
-                    raise
+        except Exception as error:  # noqa: BLE001 - nobody knows whose it is
+            cause = error
+
+            def fail(_: Search) -> None:
+                raise cause
+
+            for one in [one for one in effective if not one.over]:
+                one.turn(fail)
 
     def _take(self, effective: dict[Search, Tensor], start: float) -> None:
         searches = list(effective)
@@ -122,9 +130,14 @@ class Pack:
 def _objectives(searches: Sequence[Search], logits: Tensor, labels: Tensor) -> dict[Search, Tensor]:
     """What each step minimises, a scalar, of methods that do not fail; all that are the cross-entropy at once."""
     together = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    common = dict(zip(searches, together.view(labels.shape).mean(1), strict=True))
+    each = dict(zip(searches, logits, strict=True))
     losses: dict[Search, Tensor] = {}
-    for one, own, loss in zip(searches, logits, together.view(labels.shape).mean(1), strict=True):
-        with one.turn():
-            is_plain = type(one.method).objective is Method.objective
-            losses[one] = loss if is_plain else one.method.objective(one.step.images, own, one.step.labels)
+
+    def objective(one: Search) -> None:
+        plain = type(one.method).objective is Method.objective
+        losses[one] = common[one] if plain else one.method.objective(one.step.images, each[one], one.step.labels)
+
+    for one in searches:
+        one.turn(objective)
     return losses

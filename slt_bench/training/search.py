@@ -3,11 +3,10 @@
 Its whole state can be kept between any two steps, and a search that goes on from there ends in the same result.
 """
 
-import contextlib
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import Any, Protocol
@@ -25,9 +24,9 @@ from slt_bench.network.streams import derive_seed
 from slt_bench.tickets.evaluate import accuracy
 from slt_bench.training import rng_state
 from slt_bench.training.checkpoint import Checkpoint
-from slt_bench.training.divergence import FiniteLosses, FiniteSteps, check_finite, diverging
+from slt_bench.training.divergence import Diverged, FiniteLosses, FiniteSteps, check_finite
 from slt_bench.training.method_state import load_method_state, method_state
-from slt_bench.training.step import Step, Taken
+from slt_bench.training.step import Step, Taken, take_step
 from slt_bench.utils.errors import NotFiniteError
 
 OnStep = Callable[[float], None]
@@ -112,20 +111,19 @@ class Search:
         """The fraction of the budget that is spent."""
         return self.steps / self.total
 
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Run the block for this search: an error in it ends the search.
+    def turn(self, act: Callable[["Search"], None]) -> None:
+        """Do something for this search; where that raises, the search is over, and `around` decides who hears of it.
 
         Raises:
             Diverged: In place of a `NotFiniteError`.
         """
-        failed = True
-        try:
-            with self.around(), diverging(self.curve):
-                yield
-                failed = False
-        finally:
-            self.over = self.over or failed
+        with self.around():
+            try:
+                act(self)
+            except NotFiniteError as error:
+                raise Diverged(str(error), self.curve) from error
+            return
+        self.over = True
 
     def start(self) -> None:
         """Go on from a checkpoint, or let the method prepare itself."""
@@ -173,6 +171,10 @@ class Search:
         self.step = Step(self.method, self.network, self.optimizer, *batch, self.budget.precision)
         self.seconds["batches"] += ready - start
         self.seconds["steps"] += perf_counter() - ready
+
+    def take_step(self) -> None:
+        """Take the step that this search is ready for."""
+        self.taken = take_step(self.step)
 
     def count_step(self) -> None:
         """Add what came of the step to the sums of the epoch."""

@@ -166,7 +166,7 @@ def _take_ticket(
             "method_version": method.version,
             "data_hash": data.data_hash,
         }
-        | _unmasked(network),
+        | ({"unmasked": share} if (share := network.inspection.unmasked_share) else {}),
     )
     return ticket, relaxed, _histogram(gates)
 
@@ -182,12 +182,6 @@ def network_of(job: Job, info: DatasetInfo, device: torch.device | str = "cpu") 
         rescale=job.network_rescale,
         device=device,
     )
-
-
-def _unmasked(network: FrozenNetwork) -> dict[str, float]:
-    """What a ticket says of a network of which masks do not reach every weight."""
-    share = network.inspection.unmasked_share
-    return {"unmasked": share} if share else {}
 
 
 def _histogram(gates: torch.Tensor) -> list[int]:

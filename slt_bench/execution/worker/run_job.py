@@ -129,12 +129,8 @@ class JobRun:
         measured = {"seconds": {"total": perf_counter() - self.start}} | (self.failure or measured)
         with contextlib.suppress(RuntimeError, AssertionError):
             measured["peak_memory_mb"] = peak_memory_mb(self.device) if self.packed == 1 else None
-        attempts = len(read_attempts(self.folder)) or 1
-        measured["provenance"] = _provenance(self.device) | {
-            "method_code": self.code,
-            "attempts": attempts,
-            "packed": self.packed,
-        }
+        made = {"method_code": self.code, "attempts": len(read_attempts(self.folder)) or 1, "packed": self.packed}
+        measured["provenance"] = _provenance(self.device) | made
         record = Record.model_validate(_frame(self.job).model_dump() | measured)
         self.keeper.stopper.check()
         _publish(self.folder, record)
