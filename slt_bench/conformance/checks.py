@@ -160,7 +160,7 @@ def sparsity(trial: CheckRun) -> str:
 def planted(trial: CheckRun) -> str:
     """A planted ticket is approached: the mask is accurate, and keeps the ticket's weights more often than others."""
     learned, data = trial.learned, stripes()
-    if not learned.found.steps:
+    if not learned.steps:
         raise Skipped("it learns nothing")
     kept = learned.method.mask()
     effective = learned.network.effective(kept.float(), learned.method.changed_weights())
@@ -173,7 +173,7 @@ def planted(trial: CheckRun) -> str:
     compares = trial.subject.kind.purity == "frozen" and not kept.all()
     if right < NEAR or (compares and inside < MORE_OFTEN * outside):
         raise Failed(
-            f"it does not come near a ticket that is right about all images, in {learned.found.steps} steps: {words}",
+            f"it does not come near a ticket that is right about all images, in {learned.steps} steps: {words}",
             "gates", "effective", "Settings",
         )  # fmt: skip
     return words
@@ -201,7 +201,7 @@ def purity(trial: CheckRun) -> str:
 
 def resume(trial: CheckRun) -> str:
     """A search that was stopped between two steps goes on from its state to the same mask."""
-    steps = trial.learned.found.steps
+    steps = trial.learned.steps
     if not steps:
         raise Skipped("it takes no steps")
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ from slt_bench.method import Method, SparsityControl
 from slt_bench.network.frozen import FrozenNetwork
 from slt_bench.training import rng_state
 from slt_bench.training.loop import search
-from slt_bench.training.search import CheckpointWriter, Search
+from slt_bench.training.search import CheckpointWriter
 
 
 class Failed(Exception):  # noqa: N818 - a finding, not an error of ours
@@ -44,13 +44,13 @@ class Learned:
     Attributes:
         method: As the search left it, in the relaxed network's mode.
         network: Its frozen network.
-        found: What the search measured.
+        steps: How many the search took.
         weight_hash: Of the network before the method was made.
     """
 
     method: Method
     network: FrozenNetwork
-    found: Search
+    steps: int
     weight_hash: str
 
 
@@ -97,10 +97,10 @@ class CheckedMethod:
         """A search, as a job makes it."""
         before = network.weight_hash()
         method = self.make(network, sparsity)
-        found = search(method, network, data, budget, network.seed, lambda _: None, keeper)
+        steps = search(method, network, data, budget, network.seed, lambda _: None, keeper).steps  # and drop the data
         method.eval()
         network.eval()
-        return Learned(method, network, found, before)
+        return Learned(method, network, steps, before)
 
     def place(self, *names: str) -> str:
         """Where to look: the first of these attributes that is not `Method`'s own, else the class."""
