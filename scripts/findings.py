@@ -113,6 +113,12 @@ class Row:
     accuracy: str
     against: ClaimVerdict
     loss: ClaimVerdict | None
+    weights_in_all: int
+
+    @property
+    def baseline_too(self) -> bool:
+        """Whether edge-popup itself is as accurate at 0.9 as at 0.5."""
+        return "itself is as accurate" in self.against.reason
 
 
 def row(benchmark: str, method: str) -> Row:
@@ -149,6 +155,7 @@ def row(benchmark: str, method: str) -> Row:
         at(own, claim.sparsity),
         against,
         verdict(benchmark, method, "loss"),
+        int(own["n"].max()),
     )
 
 
@@ -167,6 +174,19 @@ def best_tickets() -> Iterator[tuple[str, str, str, str, str]]:
         yield (label, *cells, points(paired_interval(dense, accuracies[0.95])), sparsest)
 
 
+def lead(benchmark: str) -> Interval:
+    """How much more accurate gates are than edge-popup, both at 0.9, paired by seed."""
+    table = table_of(benchmark)
+    own, other = (accuracies_at(table[table["label"] == label], 0.9).dropna() for label in ("gates", "edgepopup"))
+    return paired_interval(own, other)
+
+
+def sizes(rows: list[Row]) -> str:
+    """How many weights each network has, in words."""
+    counts = {one.against.claim.arch: one.weights_in_all for one in rows}
+    return ", ".join(f"{NAMES[arch]} {count:,}" for arch, count in counts.items())
+
+
 def dense_of(benchmark: str) -> str:
     """The accuracy of a benchmark's dense training, in %."""
     rows = table_of(benchmark)
@@ -183,15 +203,8 @@ def page(name: str) -> str:
     rows = [row(*one) for one in ROWS]
     return environment.get_template(f"{name.lower()}.md.j2").render(
         rows=rows, row=row, verdict=verdict, points=points, best=list(best_tickets()), dense_of=dense_of,
-        benchmarks=benchmarks, paired=paired,
+        benchmarks=benchmarks, lead=lead, sizes=sizes(rows),
     )  # fmt: skip
-
-
-def paired(benchmark: str, label: str, sparsity: float) -> Interval:
-    """By how much dense training is more accurate than a label at a sparsity, paired by seed."""
-    table = table_of(benchmark)
-    dense = table[table["method"] == "dense"].set_index("seed")["accuracy"]
-    return paired_interval(dense, accuracies_at(table[table["label"] == label], sparsity).dropna())
 
 
 def readme() -> tuple[Path, str]:
