@@ -183,5 +183,8 @@ def _dense(rows: pd.DataFrame) -> "pd.Series[float]":
     dense = rows[(rows["method"] == "dense") & (rows["status"] == "done")]
     if dense.empty:
         raise NotMeasuredError("no record of dense training beside it")
+    if dense["seed"].duplicated().any():
+        labels = ", ".join(sorted(dense["label"].unique()))
+        raise NotMeasuredError(f"records of dense training differ in settings: {labels}")
     accuracies: pd.Series[float] = dense.set_index("seed")["accuracy"]
     return accuracies

@@ -104,8 +104,8 @@ def _margins(claim: PaperClaim, found: Measured) -> list[str]:
     if claim.kind != "baseline_sparsity" or found.interval.n < SEEDS:
         return []
     parts = [f"refuted at margins below {-high:.2f}"] * (high < 0)
-    parts += [f"confirmed from {max(0.0, -low):.2f} on"]
-    return [f"{' and '.join(parts)} (points)"]
+    parts += [f"confirmed from {max(0.0, -low):.2f} on"] * (not found.lost)
+    return [f"{' and '.join(parts)} (points)"] if parts else []
 
 
 def _as_one(claim: PaperClaim, table: pd.DataFrame) -> pd.DataFrame:

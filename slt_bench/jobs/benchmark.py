@@ -213,6 +213,12 @@ class Tuning(Model):
     archs: Names | None = Field(None, description="only on these of the benchmark's")
     methods: Names | None = Field(None, description="only these labels; globs choose several")
 
+    @model_validator(mode="after")
+    def _has_each_seed_once(self) -> Self:
+        if twice := set(self.seeds) & set(self.final_seeds):
+            raise ValueError(f"final_seeds are other ones than seeds; both have {min(twice)}")
+        return self
+
 
 class Benchmark(Model):
     """A named set of jobs: every method on every (architecture, data set, init, sparsity, seed)."""

@@ -193,6 +193,8 @@ def write(folder: Path, record: Record) -> None:
     """Publish a job's record, and its curve beside it, in the job's own folder."""
     if record.curve:
         write_text(folder / CURVE, curve_csv(record.curve))
+    else:  # of an earlier run
+        (folder / CURVE).unlink(missing_ok=True)
     write_text(folder / RECORD, add_checksum(record.model_dump_json(indent=1)) + "\n")
 
 

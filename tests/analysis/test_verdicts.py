@@ -117,6 +117,16 @@ def test_dense_training_is_the_same_with_and_without_a_rescaling():
     assert verdict(other, sparsity=0.5, loss=1.0)[0] == "not run"
 
 
+def test_dense_training_of_two_settings_is_told():
+    twice = table(
+        {"gates": {0.5: [0.98] * 3}, "dense [lr=0.1]": {0.0: [0.98] * 3}, "dense [defaults]": {0.0: [0.9] * 3}}
+    )
+    twice["method"] = twice["method"].str.replace(r" \[.*", "", regex=True)
+    found, why, _ = verdict(twice, sparsity=0.5, loss=1.0)
+    assert found == "not run"
+    assert "dense [defaults], dense [lr=0.1]" in why
+
+
 def test_a_loss_about_a_number_may_be_less():
     records = table({"gates": {0.5: [0.979, 0.98, 0.981]}} | DENSE)
     about = {"sparsity": 0.5, "relation": "about"}
@@ -159,6 +169,13 @@ def test_a_method_is_compared_with_a_baseline_that_keeps_more():
     assert margins == {0.0: "refuted", 0.38: "refuted", 0.5: "inconclusive", 0.69: "confirmed"}
     better = {"gates": own["gates"] | {0.9: [0.9, 0.91, 0.92]}}
     assert judged(table(better | other), **TWICE, margin=0.0).reason == "confirmed from 0.00 on (points)"
+
+
+def test_no_margin_confirms_what_is_left_after_a_loss():
+    own = {"gates": {0.8: [0.9] * 5, 0.9: [0.9, 0.9, 0.9, 0.9, None]}}
+    one = judged(table(own | {"edgepopup": {0.5: [0.9] * 5}}), **TWICE)
+    assert one.verdict == "inconclusive"
+    assert "confirmed from" not in one.reason
 
 
 def test_the_margin_of_mnist_is_half_a_point():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slt_bench.analysis.winners import Winner, at_an_end, winners
-from slt_bench.jobs.benchmark import Benchmark, Budget, Entry
+from slt_bench.jobs.benchmark import Benchmark, Budget, Entry, Tuning
 from slt_bench.jobs.grid import jobs
 from slt_bench.jobs.tuning import Trial, trials, tuning_benchmark
 from slt_bench.method import Choice, Range
@@ -124,6 +124,11 @@ def test_a_label_is_tried_at_its_own_sparsities_where_nothing_else_is_asked_for(
     tried = tuning_benchmark(base, trials_of(base))
     found = {(job.method, job.sparsity) for job in jobs(tried, registry)}
     assert found == {("gates", 0.6), ("gates", 0.7)} | {("edgepopup", sparsity) for sparsity in base.sparsities}
+
+
+def test_finalists_have_other_seeds_than_trials():
+    with pytest.raises(ValueError, match="both have 1000"):
+        Tuning(final_seeds=(1000, 1001))
 
 
 def test_what_declares_nothing_cannot_be_tuned():

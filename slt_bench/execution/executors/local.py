@@ -188,7 +188,7 @@ class _Pool:
 
     def _bury(self, worker: _WorkerProcess, code: int) -> None:
         """Decide what becomes of the jobs of a worker that has ended, then start another unless all is done."""
-        if code == StorageError.exit_code:
+        if code == StorageError.exit_code and worker.error:
             raise StorageError(worker.error)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         for job in worker.jobs.values():

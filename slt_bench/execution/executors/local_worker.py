@@ -130,7 +130,7 @@ def main(shared: int, device: str, threads: int, cores: int) -> int:
         os.dup2(nothing.fileno(), 0)  # jobs neither read from the run
     os.dup2(2, 1)  # nor write to it
     work = TaskSpec.model_validate_json(os.pread(shared, os.fstat(shared).st_size, 0))
-    context = replace(work.context, device=device, threads=threads)
+    context = replace(work.context, device=device, threads=work.context.threads or threads)
     worker = Worker(work.model_copy(update={"context": context}), shared, cores, events)
     os.environ[VARIABLE] = os.pathsep.join(map(str, work.plugins))
     try:
