@@ -1,5 +1,6 @@
 """A wheel, installed where there is no checkout."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -40,7 +41,8 @@ def installed(tmp_path_factory):
 
 
 def call(python, folder, *arguments):
-    done = subprocess.run([python, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # may lead to the checkout
+    done = subprocess.run([python, *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
