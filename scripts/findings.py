@@ -115,11 +115,6 @@ class Row:
     loss: ClaimVerdict | None
     weights_in_all: int
 
-    @property
-    def baseline_too(self) -> bool:
-        """Whether edge-popup itself is as accurate at 0.9 as at 0.5."""
-        return "itself is as accurate" in self.against.reason
-
 
 def row(benchmark: str, method: str) -> Row:
     """The row of a method of a benchmark."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from slt_bench.analysis.statistics import Interval, paired_interval
+from slt_bench.analysis.statistics import FEWEST, Interval, paired_interval
 from slt_bench.utils.errors import UserError
 from slt_bench.utils.text import number, pluralize
 
@@ -18,7 +18,6 @@ NUMBERS = ["asked_sparsity", "first", "second", "difference", "low", "high", "p"
 COLUMNS = [*CELL, "first", "second", "difference", "low", "high", "n", "lost", "p", "mark"]
 TOLD = {name: name for name in SAME} | {"arch": "network", "dataset": "data set", "asked_sparsity": "sparsity"}
 MOST_TOLD = 12  # values of a side that an error lists
-FEWEST = 3  # seeds that a test takes
 LEVEL = 0.05  # of the whole comparison
 ROUNDING = 1e-12
 Cells = dict[tuple[object, ...], pd.DataFrame]

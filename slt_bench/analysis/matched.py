@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slt_bench.analysis.interpolation import Reach, accuracy_at, sparsity_at
-from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
+from slt_bench.analysis.statistics import FEWEST, NOTHING, Interval, paired_interval, paired_ratio, t_interval
 from slt_bench.jobs.benchmark import REFERENCES, SPARSITY_TOLERANCE
 
 FloatArray = NDArray[np.float64]
@@ -29,8 +29,6 @@ RATIOS = [
     *("remaining_ratio", "remaining_low", "remaining_high", "at_end"),
 ]
 TRADES = ["label", "accuracy", "baseline_sparsity", "sparsity", "n"]
-NOTHING = t_interval([])
-FEWEST = 3  # seeds that a method's lead takes
 LEVELS = 41  # of accuracy, at which sparsities are compared
 
 
@@ -265,7 +263,7 @@ def reaches(rows: pd.DataFrame, accuracy: float) -> pd.DataFrame:
 
 def _curves(rows: pd.DataFrame) -> Iterator[tuple[Any, FloatArray, FloatArray, NDArray[np.bool_]]]:
     """The curve of each seed of one label, to where it was lost: sparsities, accuracies, and whether it was lost."""
-    kept = rows[rows["status"].isin(("done", *LOST)) & ~(rows["sparsity"] >= 1)]  # which is no network any more
+    kept = rows[rows["status"].isin(("done", *LOST)) & ~(rows["sparsity"] >= 1)]  # a mask that keeps nothing
     lost = (kept["status"] != "done").to_numpy()
     sparsities = np.where(lost, kept["asked_sparsity"], kept["sparsity"])
     accuracies = np.where(lost, 0.0, kept["accuracy"])

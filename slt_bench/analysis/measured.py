@@ -8,7 +8,7 @@ import pandas as pd
 from slt_bench.analysis.matched import accuracies_at, own_best, reaches
 from slt_bench.analysis.statistics import Interval, paired_interval, paired_ratio, t_interval
 from slt_bench.jobs.paper_claims import PaperClaim
-from slt_bench.utils.text import number, pluralize
+from slt_bench.utils.text import pluralize
 
 
 class NotMeasuredError(Exception):
@@ -42,6 +42,7 @@ class Measured(NamedTuple):
             or not before the next.
         kept: The ratio of remaining weights; None where the claim names no baseline, or it is not known.
         lost: Seeds of the method that have no accuracy where it is asked for.
+        baseline_too: Whether the baseline itself is as accurate at the method's sparsity, within the margin.
     """
 
     interval: Interval
@@ -52,6 +53,7 @@ class Measured(NamedTuple):
     between: tuple[float, float] = (math.nan, math.nan)
     kept: Kept | None = None
     lost: int = 0
+    baseline_too: bool = False
 
 
 def measure(claim: PaperClaim, rows: pd.DataFrame) -> Measured:
@@ -84,19 +86,13 @@ def _difference(claim: PaperClaim, rows: pd.DataFrame) -> Measured:
     threshold = float(other.mean()) - claim.points / 100
     own = _reached(rows[rows["label"] == claim.method], threshold)
     base = own.assign(sparsity=below, at_end=False, short=False)
-    notes = tuple(_baseline_there(claim, rows, other))
-    return Measured(paired_interval(accuracies, other), notes=notes, kept=_kept(own, base), lost=lost)
-
-
-def _baseline_there(claim: PaperClaim, rows: pd.DataFrame, other: "pd.Series[float]") -> list[str]:
-    """Whether the baseline itself is as accurate at the method's sparsity: "twice as sparse" then says little."""
-    sparsity = claim.sparsity or 0.0
-    interval = paired_interval(accuracies_at(rows[rows["label"] == claim.baseline], sparsity).dropna(), other)
-    if not interval.low >= claim.band[0]:
-        return []
-    return [
-        f"{claim.baseline} itself is as accurate at {number(sparsity)} as at {number(claim.baseline_sparsity or 0.0)}"
-    ]
+    there = paired_interval(accuracies_at(rows[rows["label"] == claim.baseline], sparsity).dropna(), other)
+    return Measured(
+        paired_interval(accuracies, other),
+        kept=_kept(own, base),
+        lost=lost,
+        baseline_too=there.low >= claim.band[0],
+    )
 
 
 def _ratio(claim: PaperClaim, rows: pd.DataFrame) -> Measured:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 TASK = ["arch", "dataset", "init", "rescale", "budget", "asked_sparsity"]
-LOST = -1.0  # below every accuracy
+FEWEST = 3  # seeds that a verdict, a test or a lead takes
+WORST = -1.0  # below every accuracy
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Interval:
     def excludes(self, value: float) -> bool:
         """Whether a value lies outside; False where the ends are unknown, since nothing is known then."""
         return value < self.low or value > self.high
+
+
+NOTHING = Interval(math.nan, math.nan, math.nan, 0)  # of no value
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -155,7 +159,7 @@ def _tasks(
     tasks = []
     for _, rows in ended.groupby(TASK, dropna=False):
         own = (rows["label"] == label).to_numpy()
-        values = np.where(rows["status"] == "diverged", LOST, rows[metric].to_numpy(np.float64))
+        values = np.where(rows["status"] == "diverged", WORST, rows[metric].to_numpy(np.float64))
         if own.any() and not own.all():
             tasks.append((values[own], values[~own]))
     return tasks

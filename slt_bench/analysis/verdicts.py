@@ -8,13 +8,12 @@ from typing import Literal
 import pandas as pd
 
 from slt_bench.analysis.measured import Kept, Measured, NotMeasuredError, measure
-from slt_bench.analysis.statistics import Interval
+from slt_bench.analysis.statistics import FEWEST, Interval
 from slt_bench.jobs.paper_claims import PaperClaim
 from slt_bench.utils.text import number, pluralize
 
 Verdict = Literal["confirmed", "exceeded", "refuted", "inconclusive", "bound only", "not testable", "not run"]
 Bound = Literal["", "at least", "at most"]
-SEEDS = 3  # that a verdict takes
 NETWORK = ["dataset", "init", "rescale"]
 COLUMNS = {"hard": "accuracy", "relaxed": "relaxed_accuracy"}
 
@@ -27,14 +26,15 @@ class ClaimVerdict:
         claim: As published.
         verdict: "confirmed": the whole 95% interval lies where the claim is true (`PaperClaim.band`). "refuted": the
             whole interval lies on its wrong side. "exceeded": of what is said to be "about" a number there is more (of
-            a loss less) in the whole interval. "inconclusive": the interval holds both, or there are fewer than `SEEDS`
-            seeds, or a seed of the method was lost, so that the rest may be the better part. "bound only": a curve ends
-            before the question is answered. "not testable": no method could have made the claim true on these curves.
-            "not run": too little was run.
+            a loss less) in the whole interval. "inconclusive": the interval holds both, or there are fewer than
+            `FEWEST` seeds, or a seed of the method was lost, so that the rest may be the better part. "bound only": a
+            curve ends before the question is answered. "not testable": no method could have made the claim true on
+            these curves. "not run": too little was run.
         measured: As of `Measured.interval`; None where nothing was measured.
         reason: Why it is not decided, or what else there is to know.
         bound: What `measured` is where it is a bound: the truth is "at least" or "at most" that.
         kept: The ratio of remaining weights at equal accuracy, where the claim names a baseline.
+        baseline_too: Whether the baseline itself is as accurate at the method's sparsity, within the margin.
     """
 
     claim: PaperClaim
@@ -43,6 +43,7 @@ class ClaimVerdict:
     reason: str
     bound: Bound = ""
     kept: Kept | None = None
+    baseline_too: bool = False
 
 
 def judge(claims: Sequence[PaperClaim], table: pd.DataFrame) -> list[ClaimVerdict]:
@@ -69,9 +70,17 @@ def _judge(claim: PaperClaim, table: pd.DataFrame) -> ClaimVerdict:
     except NotMeasuredError as reason:
         return ClaimVerdict(claim, "not run", None, str(reason))
     verdict, why = _decide(claim, found)
-    reasons = [*found.notes, why, *_margins(claim, found), _interpolated(claim, found, verdict), *notes]
+    reasons = [
+        *found.notes,
+        _same_baseline(claim, found),
+        why,
+        *_margins(claim, found),
+        _interpolated(claim, found, verdict),
+        *notes,
+    ]
     measured = None if found.more and found.less else found.interval
-    return ClaimVerdict(claim, verdict, measured, "; ".join(filter(None, reasons)), _bound(found), found.kept)
+    words = "; ".join(filter(None, reasons))
+    return ClaimVerdict(claim, verdict, measured, words, _bound(found), found.kept, found.baseline_too)
 
 
 def _decide(claim: PaperClaim, found: Measured) -> tuple[Verdict, str]:
@@ -83,11 +92,11 @@ def _decide(claim: PaperClaim, found: Measured) -> tuple[Verdict, str]:
     above, bounded = interval.low >= floor and not found.less, found.more or found.less
     within = math.isinf(ceiling) or (interval.high <= ceiling and not found.more)
     saturated = f"{claim.baseline} is so sparse there that no ratio is above {found.most:.2f}"
-    few = f"{pluralize(interval.n, 'seed')}, and a verdict takes {SEEDS}"
+    few = f"{pluralize(interval.n, 'seed')}, and a verdict takes {FEWEST}"
     lost = f"{pluralize(found.lost, 'seed')} of {claim.method} lost there, and what is left confirms nothing"
     rules: list[tuple[Verdict, bool, str]] = [
         ("not testable", found.most < floor, saturated),
-        ("inconclusive", interval.n < SEEDS, few),
+        ("inconclusive", interval.n < FEWEST, few),
         ("refuted", interval.high < floor and not found.more, ""),
         ("inconclusive", above and found.lost > 0, lost),
         ("exceeded", above and interval.low > ceiling, ""),
@@ -101,7 +110,7 @@ def _decide(claim: PaperClaim, found: Measured) -> tuple[Verdict, str]:
 def _margins(claim: PaperClaim, found: Measured) -> list[str]:
     """The verdicts at all other margins, in words: what is confirmed at one is confirmed at each wider one."""
     low, high = 100 * found.interval.low, 100 * found.interval.high
-    if claim.kind != "baseline_sparsity" or found.interval.n < SEEDS:
+    if claim.kind != "baseline_sparsity" or found.interval.n < FEWEST:
         return []
     parts = [f"refuted at margins below {-high:.2f}"] * (high < 0)
     parts += [f"confirmed from {max(0.0, -low):.2f} on"] * (not found.lost)
@@ -112,6 +121,12 @@ def _as_one(claim: PaperClaim, table: pd.DataFrame) -> pd.DataFrame:
     """The records, those of all labels that the claim is about under one name: its own."""
     about = claim.labels(table["label"].unique())
     return table.assign(label=table["label"].where(~table["label"].isin(about), claim.method))
+
+
+def _same_baseline(claim: PaperClaim, found: Measured) -> str:
+    """That the baseline itself is as accurate at the method's sparsity: "twice as sparse" then says little."""
+    sparsity, below = number(claim.sparsity or 0.0), number(claim.baseline_sparsity or 0.0)
+    return f"{claim.baseline} itself is as accurate at {sparsity} as at {below}" if found.baseline_too else ""
 
 
 def _bound(found: Measured) -> Bound:

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from slt_bench.analysis.statistics import Interval
+from slt_bench.analysis.statistics import NOTHING, Interval
 from slt_bench.analysis.verdicts import ClaimVerdict
 from slt_bench.jobs.paper_claims import PaperClaim
 from slt_bench.report.tables.table import Table, percent
 from slt_bench.utils.text import number
-
-NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 
 
 def claims_table(verdicts: Sequence[ClaimVerdict]) -> Table:
